@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/bdf.h"
+#include "common/bytes.h"
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "common/holder.h"
+#include "common/log.h"
+#include "common/range.h"
+#include "common/sysfs.h"
+
+/* A message is built from the inside out; the outermost context must come first. */
+START_TEST(err_wrap_puts_context_in_front)
+{
+	struct err e = {0};
+	int r = err_sys(&e, ENOENT, "open %s", "/x");
+
+	ck_assert_int_eq(r, -ENOENT);
+	ck_assert_int_eq(err_wrap(&e, r, "assign %d", 7), -ENOENT);
+	ck_assert_str_eq(e.text, "assign 7: open /x: No such file or directory");
+	ck_assert_int_eq(e.code, ENOENT);
+	ck_assert_int_eq(err_set(NULL, EIO, "unused"), -EIO);
+}
+END_TEST
+
+/* A hostile name must not write past the text. */
+START_TEST(err_truncates_long_text)
+{
+	struct err e = {0};
+	char big[4096];
+
+	memset(big, 'a', sizeof(big) - 1);
+	big[sizeof(big) - 1] = '\0';
+	err_sys(&e, EIO, "%s", big);
+	ck_assert_uint_eq(strlen(e.text), sizeof(e.text) - 1);
+	err_wrap(&e, -EIO, "%s", big);
+	ck_assert_uint_eq(strlen(e.text), sizeof(e.text) - 1);
+}
+END_TEST
+
+static const struct {
+	const char *text;
+	bool ok;
+	struct bdf want;
+} bdf_cases[] = {
+	{"0000:3b:02.1", true, {0, 0x3b, 2, 1}},
+	{"3b:02.1", true, {0, 0x3b, 2, 1}},
+	{"10000:e1:1f.7", true, {0x10000, 0xe1, 0x1f, 7}},
+	{"0000:3B:1F.7", true, {0, 0x3b, 0x1f, 7}},
+	{"", false, {0}},
+	{"3b:02", false, {0}},
+	{"3b:02.8", false, {0}},
+	{"3b:20.0", false, {0}},
+	{"100:02.0", false, {0}},
+	{"0000:3b:02.1 ", false, {0}},
+	{"0000:3b:02.1/x", false, {0}},
+	{"../3b:02.1", false, {0}},
+	{"000000000:3b:02.1", false, {0}},
+};
+
+START_TEST(bdf_parse_accepts_only_addresses)
+{
+	struct bdf b = {9, 9, 9, 1};
+	char buf[BDF_STRLEN];
+	int r = bdf_parse(bdf_cases[_i].text, &b);
+
+	ck_assert_int_eq(r, bdf_cases[_i].ok ? 0 : -EINVAL);
+	if (r == 0) {
+		struct bdf again;
+
+		ck_assert(bdf_equal(b, bdf_cases[_i].want));
+		ck_assert_int_eq(bdf_parse(bdf_format(b, buf), &again), 0);
+		ck_assert(bdf_equal(b, again));
+	} else {
+		ck_assert_uint_eq(b.dev, 9);
+	}
+}
+END_TEST
+
+/* The list is compared with a byte map over a small universe, on random operations. */
+START_TEST(range_list_agrees_with_byte_map)
+{
+	bool map[64] = {0};
+	struct range_list l = {0};
+	unsigned int seed = (unsigned int)_i + 1;
+
+	for (int step = 0; step < 400; step++) {
+		uint64_t a = (uint64_t)rand_r(&seed) % 64, b = (uint64_t)rand_r(&seed) % 64;
+		struct range r = {a < b ? a : b, a < b ? b : a};
+		bool add = rand_r(&seed) & 1, all = true, any = false;
+
+		ck_assert_int_eq(add ? range_list_add(&l, r) : range_list_sub(&l, r), 0);
+		for (uint64_t i = r.start; i < r.end; i++)
+			map[i] = add;
+		a = (uint64_t)rand_r(&seed) % 64;
+		b = (uint64_t)rand_r(&seed) % 64;
+		r = (struct range){a < b ? a : b, a < b ? b : a};
+		for (uint64_t i = r.start; i < r.end; i++) {
+			all &= map[i];
+			any |= map[i];
+		}
+		ck_assert_msg(range_list_contains(&l, r) == all, "seed %d step %d", _i + 1, step);
+		ck_assert_msg(
+			(range_list_find(&l, r) != NULL) == any, "seed %d step %d", _i + 1, step);
+		for (size_t i = 0; i < l.n; i++) {
+			ck_assert_uint_lt(l.v[i].start, l.v[i].end);
+			if (i)
+				ck_assert_uint_lt(l.v[i - 1].end, l.v[i].start);
+		}
+	}
+	range_list_finish(&l);
+}
+END_TEST
+
+START_TEST(range_make_refuses_wrap)
+{
+	struct range r;
+
+	ck_assert(!range_make(UINT64_MAX, 1, &r));
+	ck_assert(!range_make(0x1000, UINT64_MAX, &r));
+	ck_assert(range_make(UINT64_MAX - 1, 1, &r));
+	ck_assert(!range_overlaps((struct range){0, 4}, (struct range){4, 8}));
+}
+END_TEST
+
+static char tree[] = "/tmp/viaduct-common-XXXXXX";
+
+static void put(const char *name, const void *data, size_t len)
+{
+	_cleanup_free_ char *path = NULL;
+	_cleanup_fd_ int fd = -1;
+
+	ck_assert_int_gt(asprintf(&path, "%s/%s", tree, name), 0);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, data, len), (ssize_t)len);
+}
+
+static void tree_setup(void)
+{
+	strcpy(tree, "/tmp/viaduct-common-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(tree));
+}
+
+static void tree_teardown(void)
+{
+	_cleanup_free_ char *cmd = NULL;
+
+	ck_assert_int_gt(asprintf(&cmd, "rm -rf %s", tree), 0);
+	ck_assert_int_eq(system(cmd), 0);
+}
+
+/* sysfs text is input: binary, long, or missing its newline. */
+START_TEST(sysfs_read_bounds_and_checks_text)
+{
+	struct sysfs s;
+	char buf[8];
+	uint64_t v;
+
+	ck_assert_int_eq(sysfs_open(tree, &s), 0);
+	put("ok", "abc\n", 4);
+	put("raw", "abc", 3);
+	put("full", "12345678", 8);
+	put("nul", "a\0b\n", 4);
+	put("num", "0x1f\n", 5);
+	put("neg", "-1\n", 3);
+	put("junk", "12x\n", 4);
+	put("none", "", 0);
+	ck_assert_int_eq(sysfs_read(&s, "ok", buf, sizeof(buf)), 3);
+	ck_assert_str_eq(buf, "abc");
+	ck_assert_int_eq(sysfs_read(&s, "raw", buf, sizeof(buf)), 3);
+	ck_assert_int_eq(sysfs_read(&s, "full", buf, sizeof(buf)), -EOVERFLOW);
+	ck_assert_int_eq(sysfs_read(&s, "nul", buf, sizeof(buf)), -EILSEQ);
+	ck_assert_int_eq(sysfs_read(&s, "absent", buf, sizeof(buf)), -ENOENT);
+	ck_assert_int_eq(sysfs_read(&s, "none", buf, sizeof(buf)), 0);
+	ck_assert_int_eq(sysfs_read_u64(&s, "num", &v), 0);
+	ck_assert_uint_eq(v, 0x1f);
+	ck_assert_int_eq(sysfs_read_u64(&s, "neg", &v), -EINVAL);
+	ck_assert_int_eq(sysfs_read_u64(&s, "junk", &v), -EINVAL);
+	ck_assert_int_eq(sysfs_read_u64(&s, "none", &v), -EINVAL);
+	sysfs_close(&s);
+}
+END_TEST
+
+START_TEST(sysfs_lists_sorted_and_names_links)
+{
+	struct sysfs s;
+	char buf[16], **names;
+
+	ck_assert_int_eq(sysfs_open(tree, &s), 0);
+	put("b", "", 0);
+	put("a", "", 0);
+	ck_assert_int_eq(symlinkat("../../drivers/vfio-pci", s.root_fd, "driver"), 0);
+	ck_assert_int_eq(sysfs_list(&s, ".", &names), 3);
+	ck_assert_str_eq(names[0], "a");
+	ck_assert_str_eq(names[1], "b");
+	ck_assert_ptr_null(names[3]);
+	sysfs_list_free(names);
+	ck_assert_int_eq(sysfs_link_name(&s, "driver", buf, sizeof(buf)), 8);
+	ck_assert_str_eq(buf, "vfio-pci");
+	ck_assert_int_eq(sysfs_link_name(&s, "driver", buf, 4), -EOVERFLOW);
+	ck_assert(sysfs_exists(&s, "driver"));
+	ck_assert(!sysfs_exists(&s, "nope"));
+	sysfs_close(&s);
+}
+END_TEST
+
+/* The holder's name comes from another process: it must not reach a terminal as control bytes. */
+START_TEST(holder_is_found_and_its_name_made_printable)
+{
+	struct sysfs s;
+	struct holder h;
+
+	ck_assert_int_eq(sysfs_open(tree, &s), 0);
+	ck_assert_int_eq(mkdirat(s.root_fd, "proc", 0755), 0);
+	ck_assert_int_eq(mkdirat(s.root_fd, "proc/4242424", 0755), 0);
+	ck_assert_int_eq(mkdirat(s.root_fd, "proc/4242424/fd", 0755), 0);
+	ck_assert_int_eq(symlinkat("/dev/vfio/12", s.root_fd, "proc/4242424/fd/3"), 0);
+	put("proc/4242424/comm", "ba\033d\n", 5);
+	ck_assert_int_eq(holder_find(&s, "/dev/vfio/1", &h), 0);
+	ck_assert_int_eq(holder_find(&s, "/dev/vfio/12", &h), 1);
+	ck_assert_int_eq(h.pid, 4242424);
+	ck_assert_str_eq(h.comm, "ba?d");
+	sysfs_close(&s);
+}
+END_TEST
+
+START_TEST(le_load_store_every_length)
+{
+	uint8_t b[8] = {0};
+
+	le_store(b, 3, 0x11223344);
+	ck_assert_uint_eq(le_load(b, 8), 0x223344);
+	ck_assert_uint_eq(ones(1), 0xff);
+	ck_assert_uint_eq(ones(8), UINT64_MAX);
+}
+END_TEST
+
+/* A guest in a loop must not flood the log, but every event is counted. */
+START_TEST(log_guest_counts_what_it_does_not_print)
+{
+	struct log_limit l = {0};
+
+	log_level_set(LOG_LEVEL_ERROR);
+	for (int i = 0; i < 1000; i++)
+		log_guest(&l, "bad descriptor %d", i);
+	ck_assert_uint_eq(l.count, 1000);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("common");
+	TCase *t = tcase_create("common"), *f = tcase_create("tree");
+	SRunner *sr;
+	int failed;
+
+	tcase_add_test(t, err_wrap_puts_context_in_front);
+	tcase_add_test(t, err_truncates_long_text);
+	tcase_add_loop_test(t, bdf_parse_accepts_only_addresses, 0, (int)ARRAY_SIZE(bdf_cases));
+	tcase_add_loop_test(t, range_list_agrees_with_byte_map, 0, 20);
+	tcase_add_test(t, range_make_refuses_wrap);
+	tcase_add_test(t, le_load_store_every_length);
+	tcase_add_test(t, log_guest_counts_what_it_does_not_print);
+	tcase_add_checked_fixture(f, tree_setup, tree_teardown);
+	tcase_add_test(f, sysfs_read_bounds_and_checks_text);
+	tcase_add_test(f, sysfs_lists_sorted_and_names_links);
+	tcase_add_test(f, holder_is_found_and_its_name_made_printable);
+	suite_add_tcase(s, t);
+	suite_add_tcase(s, f);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
