@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Interrupts on their way into the guest.
+ *
+ *   struct irq_router  owns the VM's GSI numbers and its one routing table; every interrupt ioctl
+ *                      of the project is made here.
+ *   struct irq_vector  an eventfd plus a route: the one way a device interrupts the guest by
+ *                      message. VFIO, a vhost-user peer or an emulated device signals the eventfd;
+ *                      KVM delivers it with no code of ours in between.
+ *   struct ioapic      the 82093AA, in user space because the VM has a split irqchip.
+ *
+ * Every message passes irq_translate() before it becomes a route: the identity while no guest
+ * remapping table is on, so there is one path and not two.
+ *
+ * Thread-safe: vCPU threads call in on MSI-X and IOAPIC accesses, the router and the IOAPIC have a
+ * lock each (order: IOAPIC, then router).
+ */
+#ifndef VIADUCT_IRQREMAP_H
+#define VIADUCT_IRQREMAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <linux/kvm.h>
+
+#include "common/err.h"
+
+/* What a device writes to raise an interrupt (PCI 3.0 §6.8, Intel SDM vol. 3 §10.11). */
+struct irq_msi {
+	uint64_t addr;
+	uint32_t data;
+};
+
+/* The interrupt ioctls of a VM; tests put a recorder here. 0 or -errno each. */
+struct irq_backend {
+	/* KVM_SET_GSI_ROUTING: replaces the whole table. */
+	int (*routes_set)(void *ctx, const struct kvm_irq_routing *routes);
+	/* KVM_IRQFD: attach (@assign) or detach @fd and @gsi. */
+	int (*irqfd)(void *ctx, int fd, uint32_t gsi, bool assign);
+	/* KVM_SIGNAL_MSI. Returns > 0 delivered, 0 blocked by the guest, or -errno. */
+	int (*msi_send)(void *ctx, const struct irq_msi *m);
+	void *ctx;
+};
+
+/* The back end for a KVM VM with split irqchip. @vm_fd is borrowed and must outlive the router. */
+struct irq_backend irq_backend_kvm(int vm_fd);
+
+/* Pins of the IOAPIC, and the GSIs reserved for them: 0..23. MSI GSIs start above. */
+#define IRQ_IOAPIC_PINS 24
+
+struct irq_router;
+struct irq_vector;
+struct ioapic;
+
+struct irq_stats {
+	uint64_t routes;        /* now in the table */
+	uint64_t route_commits; /* KVM_SET_GSI_ROUTING calls */
+	uint64_t irqfd_calls;   /* KVM_IRQFD calls */
+	uint64_t sent;          /* interrupts our own code injected (IOAPIC, irq_router_send) */
+};
+
+/* @max_routes: KVM_CAP_IRQ_ROUTING's answer (4096 on x86). -ENOMEM. */
+int irq_router_create(const struct irq_backend *be, unsigned int max_routes, struct err *e,
+	struct irq_router **ret);
+/* Vectors and the IOAPIC must be gone. NULL is allowed. */
+void irq_router_destroy(struct irq_router *r);
+/* Deliver @m now, from our own code (counted in stats.sent). @rid is the requester. */
+int irq_router_send(struct irq_router *r, uint16_t rid, struct irq_msi m);
+void irq_router_stats(struct irq_router *r, struct irq_stats *ret);
+
+/* ---- message vectors ---- */
+
+/*
+ * Make a vector of requester @rid (its guest BDF): an eventfd, nothing in KVM yet. It starts
+ * masked. -EMFILE/-ENOMEM.
+ */
+int irq_vector_create(struct irq_router *r, uint16_t rid, struct err *e, struct irq_vector **ret);
+/* Detaches, frees the GSI. NULL is allowed. */
+void irq_vector_destroy(struct irq_vector *v);
+/* The eventfd to lend to VFIO or a peer; stays the vector's. */
+int irq_vector_fd(const struct irq_vector *v);
+/*
+ * Set the message. While unmasked the new route is committed before the call returns, without a
+ * moment in which an interrupt is lost: it reaches the old or the new target.
+ */
+int irq_vector_set(struct irq_vector *v, struct irq_msi m, struct err *e);
+/*
+ * Attach the irqfd; a GSI and a route are taken at the first unmask. What was signalled while
+ * masked is delivered now. -ENOSPC: the routing table is full (the text says the limit).
+ */
+int irq_vector_unmask(struct irq_vector *v, struct err *e);
+/* Detach the irqfd: signals stay in the eventfd, irq_vector_pending() shows them. */
+void irq_vector_mask(struct irq_vector *v);
+/* Was it signalled while masked? (PBA bit.) Always false while unmasked. */
+bool irq_vector_pending(const struct irq_vector *v);
+/* Signal it from our own code, as an emulated device does. */
+void irq_vector_fire(struct irq_vector *v);
+/* Forget signals received while masked (device reset). */
+void irq_vector_clear(struct irq_vector *v);
+
+/* ---- IOAPIC (Intel 82093AA datasheet, 1996) ---- */
+
+/* Called when the guest ends a level interrupt of @pin that is still registered; see ioapic_eoi. */
+typedef void (*ioapic_eoi_fn)(void *ctx, unsigned int pin);
+
+#define IOAPIC_BASE 0xfec00000u /* gpa */
+#define IOAPIC_SIZE 0x1000u
+
+/* @rid: requester id of its messages (DMAR scope). Commits the routes of its pins as they change. */
+int ioapic_create(struct irq_router *r, uint16_t rid, struct err *e, struct ioapic **ret);
+void ioapic_destroy(struct ioapic *io);
+/* Register window: @off is the offset from IOAPIC_BASE. Odd sizes read as 0 and write nothing. */
+uint64_t ioapic_read(struct ioapic *io, uint64_t off, unsigned int len);
+void ioapic_write(struct ioapic *io, uint64_t off, unsigned int len, uint64_t val);
+/* Drive pin @pin. Level pins follow, edge pins fire on the rise. */
+void ioapic_set(struct ioapic *io, unsigned int pin, bool level);
+/* KVM_EXIT_IOAPIC_EOI: clear remote IRR of the pins with @vector, call @fn, re-deliver if high. */
+void ioapic_eoi(struct ioapic *io, uint8_t vector);
+/* @fn is called without the IOAPIC's lock held. NULL removes it. */
+void ioapic_on_eoi(struct ioapic *io, unsigned int pin, ioapic_eoi_fn fn, void *ctx);
+void ioapic_reset(struct ioapic *io);
+
+#endif
