@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Kernel images into guest memory, and how a vCPU enters them.
+ * bzImage: Linux Documentation/arch/x86/boot.rst (64-bit boot protocol); ELF: PVH, Xen
+ * docs/misc/pvh.pandoc and xen/include/public/arch-x86/hvm/start_info.h.
+ * Image files are input: every offset and size is checked against the file and the memory.
+ */
+#ifndef VIADUCT_VMM_BOOT_H
+#define VIADUCT_VMM_BOOT_H
+
+#include <stdint.h>
+
+#include "common/err.h"
+#include "vmm/gmem.h"
+
+struct boot_config {
+	const char *kernel;  /* path: bzImage, or an ELF with a PVH note */
+	const char *initrd;  /* path or NULL */
+	const char *cmdline; /* not NULL */
+	uint64_t rsdp_gpa;
+};
+
+enum boot_mode { BOOT_LONG64, BOOT_PVH32 };
+
+/* The state the boot vCPU starts in. */
+struct boot_entry {
+	enum boot_mode mode;
+	uint64_t rip;
+	uint64_t rsi; /* BOOT_LONG64: zero page */
+	uint64_t rbx; /* BOOT_PVH32: start info */
+	uint64_t cr3; /* BOOT_LONG64: identity map of at least the first 4 GiB */
+	uint64_t gdt_base;
+	uint16_t gdt_limit; /* entries: null, null, 0x10 code, 0x18 data (and TSS) */
+};
+
+/*
+ * Load kernel, initrd, command line, zero page/start info with e820, page tables and GDT. May be
+ * called again after a guest reboot. Errors name the file: -ENOENT, -EACCES; -ENOEXEC: not a
+ * kernel, or truncated, or no 64-bit entry; -E2BIG: kernel, initrd or command line does not fit
+ * (text says both figures).
+ */
+int boot_load(const struct boot_config *cfg, struct gmem *g, struct err *e, struct boot_entry *ret);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * MSI and MSI-X as the guest sees them: the one implementation, below emulated and assigned devices
+ * alike. The capability bytes live in the function's config space; the table lives here.
+ * PCI 3.0 §6.8; PCIe 5.0 §6.1.4, §7.7.1, §7.7.2.
+ *
+ * Vectors are made when the guest first unmasks them with a message set. A device's owner learns of
+ * them through struct msi_ops and lends their fds to whatever raises the interrupt.
+ * Thread-safe: a lock per object; ops are called with it held.
+ */
+#ifndef VIADUCT_VMM_MSI_H
+#define VIADUCT_VMM_MSI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "irqremap/irqremap.h"
+
+struct msi_ops {
+	/*
+	 * Vectors [0, count) exist from now on with these fds (-1 = not used by the guest yet).
+	 * Called when the capability is enabled with the fds of then, and again whenever a vector
+	 * gains its fd. An assigned device arms VFIO here. A failure leaves the vector masked.
+	 */
+	int (*arm)(void *ctx, unsigned int count, const int *fds);
+	/* The capability was disabled, or the device reset. */
+	void (*disarm)(void *ctx);
+	void *ctx;
+};
+
+#define MSIX_ENTRY_SIZE 16u
+#define MSIX_MAX        2048u
+#define MSI_MAX         32u
+
+struct msix;
+struct msi;
+
+/* @n: 1..2048 vectors; @rid: guest requester id; @ops may have NULL members. */
+int msix_create(struct irq_router *r, uint16_t rid, unsigned int n, const struct msi_ops *ops,
+	struct err *e, struct msix **ret);
+void msix_destroy(struct msix *m);
+/* Table and PBA accesses; @off is relative to their start. Only aligned 4 and 8 byte accesses have
+ * an effect, others read as 0 (PCIe leaves them undefined). */
+uint64_t msix_table_read(struct msix *m, uint64_t off, unsigned int len);
+void msix_table_write(struct msix *m, uint64_t off, unsigned int len, uint64_t val);
+uint64_t msix_pba_read(struct msix *m, uint64_t off, unsigned int len);
+/* Message control changed: bit 15 enable, bit 14 function mask. */
+void msix_control(struct msix *m, uint16_t ctl);
+/* Raise vector @i from an emulated device. Ignored while disabled, pending while masked. */
+void msix_fire(struct msix *m, unsigned int i);
+void msix_reset(struct msix *m);
+
+/* @n: 1, 2, 4, .. 32 vectors the capability offers. */
+int msi_create(struct irq_router *r, uint16_t rid, unsigned int n, const struct msi_ops *ops,
+	struct err *e, struct msi **ret);
+void msi_destroy(struct msi *m);
+/* The capability's registers as the guest wrote them. @mask: 0 when it has no per-vector masking.
+ * @count: vectors enabled (Multiple Message Enable), already bounded to what is offered. */
+void msi_update(struct msi *m, bool enable, uint64_t addr, uint16_t data, unsigned int count,
+	uint32_t mask);
+uint32_t msi_pending(struct msi *m);
+void msi_fire(struct msi *m, unsigned int i);
+void msi_reset(struct msi *m);
+
+#endif

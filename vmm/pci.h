@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * PCI as the guest sees it: a root bus reached by ECAM and by ports CF8/CFC, and functions on it.
+ * An emulated and an assigned device are the same thing here: a struct pci_func.
+ *
+ * Config space is four byte arrays: the value of the bits we answer (cfg), which bits of it the
+ * guest may write (wmask), which it clears by writing 1 (w1c), and which bits are ours at all
+ * (emu); the others come from and go to ops->cfg_read/cfg_write. An emulated function has emu all
+ * ones.
+ *
+ * Functions are added and removed by the control thread; config and BAR accesses come from vCPU
+ * threads and are serialised by one lock per root, which also orders BAR moves: all stale mappings
+ * are taken away before any new one is made.
+ * PCIe 5.0 §7.2 (ECAM), §7.5.1 (header); PCI 3.0 §3.2.2.3.2 (CF8/CFC).
+ */
+#ifndef VIADUCT_VMM_PCI_H
+#define VIADUCT_VMM_PCI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/range.h"
+#include "irqremap/irqremap.h"
+#include "vmm/bus.h"
+#include "vmm/msi.h"
+
+#define PCI_CFG_SIZE 4096u
+#define PCI_BARS     6u
+#define PCI_ROM      6u /* index of the expansion ROM BAR */
+
+struct pci_func;
+
+struct pci_func_ops {
+	/* Bits that are not ours. @len 1, 2 or 4, aligned. NULL: they read 0 and ignore writes. */
+	uint32_t (*cfg_read)(struct pci_func *f, unsigned int off, unsigned int len);
+	/* Called after our own bits took the write; @val is what the guest wrote. */
+	void (*cfg_write)(struct pci_func *f, unsigned int off, unsigned int len, uint32_t val);
+	/* Trapped accesses to a BAR (outside the MSI-X table and PBA, which core answers). */
+	uint64_t (*bar_read)(struct pci_func *f, unsigned int bar, uint64_t off, unsigned int len);
+	void (*bar_write)(
+		struct pci_func *f, unsigned int bar, uint64_t off, unsigned int len, uint64_t val);
+	/* The BAR now decodes at @addr / no longer decodes. For direct mappings; may be NULL. */
+	void (*bar_map)(struct pci_func *f, unsigned int bar, uint64_t addr);
+	void (*bar_unmap)(struct pci_func *f, unsigned int bar);
+	/* Back to the state after power-on; core resets header, BAR registers kept, MSI, MSI-X. */
+	void (*reset)(struct pci_func *f);
+	/* Free the owner's structure; core has detached it from the buses. */
+	void (*destroy)(struct pci_func *f);
+};
+
+enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64, PCI_BAR_UPPER };
+
+struct pci_bar {
+	enum pci_bar_kind kind; /* UPPER: second half of a MEM64 */
+	bool prefetch;
+	uint64_t size; /* power of two; memory BARs at least 4 KiB unless sub_page */
+	/* private to pci.c */
+	bool mapped;
+	uint64_t addr;
+};
+
+struct pci_func {
+	const struct pci_func_ops *ops;
+	const char *name; /* for messages; the owner's memory */
+	uint8_t devfn;    /* on bus 0 */
+	uint8_t cfg[PCI_CFG_SIZE], wmask[PCI_CFG_SIZE], w1c[PCI_CFG_SIZE], emu[PCI_CFG_SIZE];
+	struct pci_bar bar[PCI_BARS + 1];
+
+	/* NULL when absent; owned by the function, destroyed with it. */
+	struct msix *msix;
+	struct msi *msi;
+	uint16_t msix_cap, msi_cap; /* config offsets, 0 = none */
+	unsigned int msix_table_bar, msix_pba_bar;
+	uint64_t msix_table_off, msix_pba_off;
+
+	struct pci_root *root; /* NULL until added */
+	struct pci_func *next;
+};
+
+struct pci_ids {
+	uint16_t vendor, device, sub_vendor, sub_device;
+	uint32_t class_code; /* 24 bits: base, sub, interface */
+	uint8_t revision;
+};
+
+/* Fill the header for an emulated function (emu all ones). @f is the owner's memory, zeroed here. */
+void pci_func_init(struct pci_func *f, const struct pci_func_ops *ops, const char *name,
+	const struct pci_ids *ids);
+/* Declare a BAR before the function is added. MEM64 takes @bar and @bar+1. */
+void pci_func_bar(
+	struct pci_func *f, unsigned int bar, enum pci_bar_kind kind, bool prefetch, uint64_t size);
+/*
+ * Append a capability of @len bytes to the chain (emulated functions); returns its offset, with id
+ * and next filled, body zero. 0 when there is no room.
+ */
+unsigned int pci_func_cap(struct pci_func *f, uint8_t id, unsigned int len);
+/*
+ * Give the function an MSI-X table. @cap_off: an existing capability, or 0 to append one. The
+ * table and PBA ranges inside their BARs are answered by core. Call after pci_func_bar() and
+ * before pci_root_add(); @devfn must be set.
+ */
+int pci_func_msix(struct pci_func *f, struct irq_router *r, unsigned int cap_off, unsigned int n,
+	unsigned int table_bar, uint64_t table_off, unsigned int pba_bar, uint64_t pba_off,
+	const struct msi_ops *ops, struct err *e);
+/* As above for MSI; @cap_off: an existing capability or 0 to append one with 64-bit and masking. */
+int pci_func_msi(struct pci_func *f, struct irq_router *r, unsigned int cap_off, unsigned int n,
+	const struct msi_ops *ops, struct err *e);
+
+struct pci_root_config {
+	struct bus *mmio, *pio;
+	struct range mmio32, mmio64, pio_window; /* gpa / port windows BARs are placed in */
+};
+
+struct pci_root;
+
+/* Registers ECAM and CF8/CFC on the buses and puts a host bridge at 00:00.0. */
+int pci_root_create(const struct pci_root_config *cfg, struct err *e, struct pci_root **ret);
+/* Destroys the functions too, last added first. NULL is allowed. */
+void pci_root_destroy(struct pci_root *root);
+/* First free device number on bus 0 (function 0). -ENOSPC. */
+int pci_root_slot(const struct pci_root *root, uint8_t *ret_devfn);
+/*
+ * Put @f at f->devfn. From now on the root owns it, also when the call fails: it is destroyed.
+ * -EEXIST: the slot is taken.
+ */
+int pci_root_add(struct pci_root *root, struct pci_func *f, struct err *e);
+/*
+ * Place every BAR in the windows (64-bit prefetchable ones high when they fit) and turn on decode,
+ * as firmware does. Largest first. -ENOSPC names the function and BAR that found no room.
+ */
+int pci_root_place(struct pci_root *root, struct err *e);
+/* Reset every function (guest reboot); BARs must be placed again by pci_root_place(). */
+void pci_root_reset(struct pci_root *root);
+
+/* Direct entry for tests and fuzzing: what ECAM does. */
+uint32_t pci_cfg_read(
+	struct pci_root *root, uint8_t bus, uint8_t devfn, unsigned int off, unsigned int len);
+void pci_cfg_write(struct pci_root *root, uint8_t bus, uint8_t devfn, unsigned int off,
+	unsigned int len, uint32_t val);
+
+/* MSI/MSI-X accesses the function's ops may need: the live BAR address, 0 when not decoding. */
+uint64_t pci_bar_addr(const struct pci_func *f, unsigned int bar);
+
+#endif
