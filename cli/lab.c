@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* viaduct lab run|shell: arguments, messages and exit codes. */
+#include <argp.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "lab/lab.h"
+
+#define EXIT_USAGE      2
+#define EXIT_LAB_FAILED 125
+
+enum {
+	OPT_CPUS = 256,
+	OPT_MEMORY,
+	OPT_KERNEL,
+	OPT_IOMMU,
+	OPT_NIC,
+	OPT_NVME,
+	OPT_SHARE,
+	OPT_CONSOLE
+};
+
+static const struct argp_option machine_options[] = {
+	{"cpus", OPT_CPUS, "N", 0, "Virtual CPUs (default 2)", 0},
+	{"memory", OPT_MEMORY, "MIB", 0,
+		"Memory in MiB (default 2560; from 2816 on, BARs of virtual functions need a QEMU "
+		"newer than 10.0)",
+		0},
+	{"kernel", OPT_KERNEL, "VERSION", 0,
+		"Debian kernel by version or its beginning (default: the release's own)", 0},
+	{"iommu", OPT_IOMMU, "KIND", 0, "vtd (default), vtd-eim, amd or none", 0},
+	{"nic", OPT_NIC, "MODEL", 0, "Add a NIC: igb, e1000 or e1000e; may be repeated", 0},
+	{"nvme-vfs", OPT_NVME, "N", 0, "Add an NVMe controller with N virtual functions", 0},
+	{"share", OPT_SHARE, "DIR", 0,
+		"Make this directory writable from inside, at the same path; may be repeated", 0},
+	{"console", OPT_CONSOLE, "FILE", 0, "Write the console of the emulated host to FILE", 0},
+	{0},
+};
+
+struct arguments {
+	struct lab_config cfg;
+	char *shares[LAB_SHARES_MAX];
+	bool shell;
+};
+
+/* A decimal number in [min, max], or a message and exit. */
+static unsigned number_parse(
+	struct argp_state *state, const char *what, const char *text, unsigned min, unsigned max)
+{
+	unsigned long v;
+	char *end;
+
+	errno = 0;
+	v = strtoul(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end || errno || v < min || v > max)
+		argp_error(
+			state, "%s must be a number from %u to %u, not '%s'", what, min, max, text);
+	return (unsigned)v;
+}
+
+static unsigned name_parse(
+	struct argp_state *state, const char *what, const char *text, const char *const *names)
+{
+	char list[128] = "";
+
+	for (unsigned i = 0; names[i]; i++) {
+		if (!strcmp(names[i], text))
+			return i;
+		strcat(strcat(list, i ? ", " : ""), names[i]);
+	}
+	argp_error(state, "%s must be one of %s, not '%s'", what, list, text);
+	return 0;
+}
+
+static void share_parse(struct argp_state *state, struct arguments *a, const char *dir)
+{
+	size_t n = a->cfg.nr_shares;
+	struct stat st;
+
+	if (n == LAB_SHARES_MAX)
+		argp_error(state, "at most %d --share", LAB_SHARES_MAX);
+	a->shares[n] = realpath(dir, NULL);
+	if (!a->shares[n] || stat(a->shares[n], &st) < 0)
+		argp_error(state, "--share %s: %s", dir, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		argp_error(state, "--share %s: not a directory", dir);
+	a->cfg.shares[n] = a->shares[n];
+	a->cfg.nr_shares++;
+}
+
+/* The script's own check sees only what could be a version at all. */
+static void kernel_parse(struct argp_state *state, struct lab_config *cfg, const char *text)
+{
+	if (text[0] < '0' || text[0] > '9' ||
+		text[strspn(text, "0123456789abcdefghijklmnopqrstuvwxyz.+~-")])
+		argp_error(state, "--kernel must be a version such as 6.1 or 6.1.0-50, not '%s'",
+			text);
+	cfg->kernel = text;
+}
+
+static error_t option_parse(int key, char *arg, struct argp_state *state)
+{
+	struct arguments *a = state->input;
+	struct lab_config *cfg = &a->cfg;
+
+	switch (key) {
+	case OPT_CPUS: cfg->cpus = number_parse(state, "--cpus", arg, 1, LAB_CPUS_MAX); break;
+	case OPT_MEMORY:
+		cfg->memory_mib =
+			number_parse(state, "--memory", arg, LAB_MEMORY_MIN_MIB, 1024 * 1024);
+		break;
+	case OPT_KERNEL: kernel_parse(state, cfg, arg); break;
+	case OPT_IOMMU: cfg->iommu = name_parse(state, "--iommu", arg, lab_iommu_names); break;
+	case OPT_NIC:
+		if (cfg->nr_nics == LAB_NICS_MAX)
+			argp_error(state, "at most %d --nic", LAB_NICS_MAX);
+		cfg->nics[cfg->nr_nics++] = name_parse(state, "--nic", arg, lab_nic_names);
+		break;
+	case OPT_NVME:
+		cfg->nvme_vfs = number_parse(state, "--nvme-vfs", arg, 1, LAB_VFS_MAX);
+		break;
+	case OPT_SHARE: share_parse(state, a, arg); break;
+	case OPT_CONSOLE: cfg->console = arg; break;
+	case ARGP_KEY_ARGS:
+		if (a->shell)
+			argp_error(state, "'shell' takes no command; use 'viaduct lab run'");
+		cfg->command = state->argv + state->next;
+		break;
+	case ARGP_KEY_NO_ARGS:
+		if (!a->shell)
+			argp_error(state, "no command: viaduct lab run [OPTION...] -- COMMAND...");
+		break;
+	default: return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static bool readable(const char *path)
+{
+	return !access(path, R_OK);
+}
+
+/* First where an override, then the source tree, then the installation has them. */
+static const char *data_find(void)
+{
+	const char *dir = getenv("VIADUCT_LAB_DIR");
+
+	if (dir)
+		return dir;
+	return readable(LAB_SOURCE_DIR "/host/build.sh") ? LAB_SOURCE_DIR : LAB_DATA_DIR;
+}
+
+static const char *init_find(void)
+{
+	return readable(LAB_BUILD_INIT) ? LAB_BUILD_INIT : VIADUCT_LIBEXECDIR "/viaduct-lab-init";
+}
+
+static char *own_directory(void)
+{
+	char *self = realpath("/proc/self/exe", NULL), *slash = self ? strrchr(self, '/') : NULL;
+
+	if (slash)
+		*slash = '\0';
+	return self;
+}
+
+static const char *shell_find(void)
+{
+	const char *shell = getenv("SHELL");
+
+	if (shell && shell[0] == '/' && !access(shell, X_OK))
+		return shell;
+	return access("/bin/bash", X_OK) ? "/bin/sh" : "/bin/bash";
+}
+
+static int session_main(int argc, char **argv, bool shell)
+{
+	static const char run_doc[] =
+		"Boot an emulated host, run COMMAND there as root in this working directory, pass "
+		"its "
+		"input, output and exit status through, and power the host off.\v"
+		"Exit status: COMMAND's own; 126 or 127 if it cannot be run or found; 128+N after "
+		"signal N; 125 if the lab itself failed; 2 for wrong arguments.";
+	static const char shell_doc[] =
+		"Boot an emulated host and open a root shell on this terminal.\v"
+		"Ctrl-] pressed three times within a second switches the host off.";
+	const struct argp argp = {machine_options, option_parse,
+		shell ? "" : "-- COMMAND [ARGUMENT...]", shell ? shell_doc : run_doc, NULL, NULL,
+		NULL};
+	struct arguments a = {
+		.cfg = {.cpus = 2, .memory_mib = 2560, .data = data_find(), .init = init_find()},
+		.shell = shell,
+	};
+	_cleanup_free_ char *dir = own_directory();
+	char *shell_argv[] = {(char *)shell_find(), NULL};
+	struct err e = {0};
+	int r, status = 0;
+
+	argp_err_exit_status = EXIT_USAGE;
+	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
+	if (shell) {
+		if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
+			fprintf(stderr, "%s: needs a terminal; use 'viaduct lab run' in a script\n",
+				argv[0]);
+			return EXIT_USAGE;
+		}
+		a.cfg.tty = true;
+		a.cfg.command = shell_argv;
+	}
+	if (a.cfg.memory_mib >= LAB_MEMORY_HIGH_MIB && a.cfg.nr_nics)
+		fprintf(stderr,
+			"%s: note: with %u MiB QEMU 10.0 misplaces the BARs of virtual functions; "
+			"stay "
+			"below %d to carve some\n",
+			argv[0], a.cfg.memory_mib, LAB_MEMORY_HIGH_MIB);
+	a.cfg.path = dir ? dir : "/usr/local/bin";
+	r = lab_session(&a.cfg, &status, &e);
+	for (size_t i = 0; i < LAB_SHARES_MAX; i++)
+		free(a.shares[i]);
+	if (r < 0) {
+		fprintf(stderr, "%s: %s\n", argv[0], e.text);
+		return EXIT_LAB_FAILED;
+	}
+	return status;
+}
+
+static void usage(FILE *f)
+{
+	fputs("Usage: viaduct lab run [OPTION...] -- COMMAND [ARGUMENT...]\n"
+	      "       viaduct lab shell [OPTION...]\n\n"
+	      "An emulated host with an IOMMU, SR-IOV NICs and nested KVM for machines that have "
+	      "none.\n"
+	      "`viaduct lab run --help` lists the options.\n",
+		f);
+}
+
+int main(int argc, char **argv)
+{
+	char name[64];
+
+	if (argc < 2) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		usage(stdout);
+		return 0;
+	}
+	snprintf(name, sizeof(name), "viaduct lab %.40s", argv[1]);
+	if (!strcmp(argv[1], "run") || !strcmp(argv[1], "shell")) {
+		bool shell = !strcmp(argv[1], "shell");
+
+		argv[1] = name;
+		return session_main(argc - 1, argv + 1, shell);
+	}
+	fprintf(stderr, "viaduct lab: unknown command '%s'\n", argv[1]);
+	usage(stderr);
+	return EXIT_USAGE;
+}
