@@ -40,6 +40,8 @@ struct vfio_sys {
 	int (*mmap)(void *ctx, void *addr, size_t len, int prot, int flags, int fd, uint64_t off,
 		void **ret);
 	int (*munmap)(void *ctx, void *addr, size_t len);
+	/* Wait @msec before asking again a device that is being reset by someone else. */
+	void (*pause)(void *ctx, unsigned int msec);
 	void *ctx;
 };
 
@@ -66,7 +68,12 @@ struct ioas_stats {
  * API version; -EOPNOTSUPP: no type1v2 (module vfio_iommu_type1).
  */
 int ioas_create_type1(const struct vfio_sys *sys, struct err *e, struct ioas **ret);
-/* Every vdev must be closed before; remaining mappings go with it. NULL is allowed. */
+/*
+ * Every vdev must be closed before; remaining mappings go with it. NULL is allowed.
+ *
+ * When the last vdev closes, the kernel forgets all mappings; the ioas remembers them and puts them
+ * back when the next vdev opens. In between ioas_unmap() works and ioas_map() says -ENODEV.
+ */
 void ioas_destroy(struct ioas *io);
 
 /*
@@ -109,8 +116,14 @@ struct vdev_opts {
 	 * fd is taken, for KVM_DEV_VFIO_GROUP_ADD. May be NULL. A negative return fails the open.
 	 */
 	int (*group_added)(void *ctx, int group_fd);
+	/* Called before that group leaves the container. May be NULL. */
 	void (*group_removed)(void *ctx, int group_fd);
-	void *ctx;
+	void *ctx; /* of the first device opened in a group; both run once per group */
+	/*
+	 * The UUID that a PF bound to vfio-pci demands of whoever opens its VFs, or NULL. Read
+	 * during the call.
+	 */
+	const char *vf_token;
 };
 
 /*
@@ -119,7 +132,9 @@ struct vdev_opts {
  * -ENODEV: no such PCI function; -ENXIO: not bound to a VFIO driver (the text names the driver it
  * is bound to) or a bridge; -EXDEV: its group is not viable (the text names the sibling and its
  * driver); -EBUSY: open elsewhere (the text names the process); -EPERM: no interrupt remapping, or
- * an RMRR; -EACCES: no permission on the group node; -ENOSYS: no IOMMU group.
+ * an RMRR; -EACCES: no permission on the group node, or a VF token is demanded; -ENOSYS: no IOMMU
+ * group; -EAGAIN: someone else keeps resetting it; -EPROTO: the kernel's answers contradict
+ * themselves. Others as the kernel gives them.
  */
 int vdev_open(struct ioas *io, const struct sysfs *sysfs, struct bdf b,
 	const struct vdev_opts *opts, struct err *e, struct vdev **ret);
@@ -129,6 +144,8 @@ void vdev_close(struct vdev *d);
 struct bdf vdev_bdf(const struct vdev *d);
 /* The device fd, borrowed. */
 int vdev_fd(const struct vdev *d);
+/* Does vdev_reset() have a way to reset it? */
+bool vdev_can_reset(const struct vdev *d);
 
 /* One part of a region that may be mmapped. */
 struct vdev_area {
@@ -158,9 +175,12 @@ int vdev_region(const struct vdev *d, unsigned int index, struct vdev_region *re
 int vdev_read(const struct vdev *d, unsigned int index, uint64_t off, void *buf, size_t len);
 int vdev_write(const struct vdev *d, unsigned int index, uint64_t off, const void *buf, size_t len);
 /*
- * mmap [off, off+size) of a region, which must lie inside one of its areas. The address is aligned
- * to @size up to 1 GiB so that the kernel can use huge pages. Never touch the memory from the VMM:
- * the kernel takes it away while memory decode is off. Undo with vdev_region_munmap().
+ * mmap [off, off+size) of a region, which must lie inside one of its areas; @off is a multiple of
+ * the page size, @size is rounded up to it (a BAR smaller than a page gets the whole page). The
+ * address is congruent to @off modulo the power of two at or above @size, up to 1 GiB, so that the
+ * kernel can use huge pages. Never touch the memory from the VMM: the kernel takes it away while
+ * memory decode is off. Undo with vdev_region_munmap() and the same size, or leave it to
+ * vdev_close(). -EINVAL: no such area; others from mmap(2).
  */
 int vdev_region_mmap(
 	struct vdev *d, unsigned int index, uint64_t off, uint64_t size, struct err *e, void **ret);
@@ -168,9 +188,15 @@ void vdev_region_munmap(struct vdev *d, void *hva, uint64_t size);
 
 struct vdev_irq {
 	unsigned int count;
-	bool eventfd, maskable, automasked, noresize;
+	bool eventfd, maskable, automasked;
+	/* Armed vectors beyond those of the first vdev_irq_arm() need a vdev_irq_disarm() first. */
+	bool noresize;
 };
 
+/*
+ * The calls below for one device are serialised by the caller (its device lock); they may come from
+ * any thread. INTx, MSI and MSI-X exclude each other: disarm one before arming the next.
+ */
 /* @index: VFIO_PCI_INTX_IRQ_INDEX, _MSI_, _MSIX_, _ERR_, _REQ_. -EINVAL: no such index. */
 int vdev_irq(const struct vdev *d, unsigned int index, struct vdev_irq *ret);
 /*

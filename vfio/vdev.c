@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "vfio/internal.h"
+
+static int device_info(struct vdev *d, struct err *e)
+{
+	struct vfio_device_info info = {.argsz = sizeof(info)};
+	int r;
+
+	r = d->sys->ioctl(d->sys->ctx, d->at.fd, VFIO_DEVICE_GET_INFO, &info);
+	if (r < 0)
+		return err_sys(e, -r, "%s: VFIO_DEVICE_GET_INFO", d->name);
+	if (!(info.flags & VFIO_DEVICE_FLAGS_PCI))
+		return err_set(e, EPROTO, "%s: the kernel says it is no PCI device (flags %#x)",
+			d->name, info.flags);
+	if (info.num_regions <= VFIO_PCI_CONFIG_REGION_INDEX)
+		return err_set(e, EPROTO, "%s: the kernel gives it %u regions, no config space",
+			d->name, info.num_regions);
+	d->can_reset = info.flags & VFIO_DEVICE_FLAGS_RESET;
+	/* Those above are the vendor's own; nobody here knows what they are. */
+	d->n_regions =
+		info.num_regions < VFIO_PCI_NUM_REGIONS ? info.num_regions : VFIO_PCI_NUM_REGIONS;
+	d->n_irqs = info.num_irqs < VFIO_PCI_NUM_IRQS ? info.num_irqs : VFIO_PCI_NUM_IRQS;
+	return 0;
+}
+
+int vdev_open(struct ioas *io, const struct sysfs *sysfs, struct bdf b,
+	const struct vdev_opts *opts, struct err *e, struct vdev **ret)
+{
+	struct attach_req req = {.sysfs = sysfs, .bdf = b, .opts = opts};
+	struct vdev *d;
+	int r;
+
+	bdf_format(b, req.name);
+	r = function_check(sysfs, b, e, &req.group);
+	if (r < 0)
+		return r;
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return err_sys(e, ENOMEM, "%s", req.name);
+	*d = (struct vdev){.io = io, .sys = io->sys, .bdf = b, .at.fd = -1};
+	bdf_format(b, d->name);
+	io->devices++;
+	r = io->ops->attach(io, &req, e, &d->at);
+	if (r < 0)
+		goto fail;
+	r = device_info(d, e);
+	if (r < 0)
+		goto fail;
+	r = vdev_regions_read(d, e);
+	if (r < 0)
+		goto fail;
+	r = vdev_irqs_read(d, e);
+	if (r < 0)
+		goto fail;
+	/* Whoever had it before may have left DMA programmed, or secrets in its registers. */
+	r = d->can_reset ? vdev_reset(d, e) : 0;
+	if (r < 0)
+		goto fail;
+	log_debug("%s: open, IOMMU group %u, %s", d->name, req.group,
+		d->can_reset ? "can be reset" : "has no reset");
+	*ret = d;
+	return 0;
+fail:
+	vdev_close(d);
+	return r;
+}
+
+void vdev_close(struct vdev *d)
+{
+	struct err e = {0};
+
+	if (!d)
+		return;
+	if (d->at.fd >= 0) {
+		for (unsigned int i = 0; i < d->n_irqs; i++) {
+			if (vdev_irq_disarm(d, i, &e) < 0)
+				log_debug("close: %s", e.text);
+		}
+		if (d->can_reset && vdev_reset(d, &e) < 0)
+			log_debug("close: %s", e.text);
+		vdev_regions_unmap(d);
+		d->io->ops->detach(d->io, &d->at);
+	}
+	d->io->devices--;
+	free(d);
+}
+
+struct bdf vdev_bdf(const struct vdev *d)
+{
+	return d->bdf;
+}
+
+int vdev_fd(const struct vdev *d)
+{
+	return d->at.fd;
+}
+
+bool vdev_can_reset(const struct vdev *d)
+{
+	return d->can_reset;
+}
+
+int vdev_reset(struct vdev *d, struct err *e)
+{
+	int r;
+
+	if (!d->can_reset)
+		return err_set(e, EOPNOTSUPP, "%s: it has no function-level reset", d->name);
+	r = ioctl_retry(d->sys, d->at.fd, VFIO_DEVICE_RESET, NULL);
+	if (r == -EAGAIN)
+		return err_set(e, EAGAIN,
+			"%s: not reset: it stayed locked by another reset for a second", d->name);
+	if (r < 0)
+		return err_sys(e, -r, "%s: reset (VFIO_DEVICE_RESET)", d->name);
+	return 0;
+}
