@@ -10,6 +10,7 @@
 #include "common/bdf.h"
 #include "common/bytes.h"
 #include "common/cleanup.h"
+#include "common/dmafault.h"
 #include "common/err.h"
 #include "common/holder.h"
 #include "common/log.h"
@@ -232,6 +233,54 @@ START_TEST(holder_is_found_and_its_name_made_printable)
 }
 END_TEST
 
+static const struct {
+	const char *line;
+	bool is;
+	struct dma_fault want;
+} fault_cases[] = {
+	{"[   12.3] DMAR: [DMA Read NO_PASID] Request device [01:10.0] fault addr 0x1dead000 "
+	 "[fault reason 0x06] PTE Read access is not set",
+		true, {{0, 1, 0x10, 0}, 0x1dead000, false, false, 6}},
+	{"DMAR: [DMA Write NO_PASID] Request device [00:1f.7] fault addr 0xffffffffffff0000 "
+	 "[fault reason 0x05] PTE Write access is not set",
+		true, {{0, 0, 0x1f, 7}, 0xffffffffffff0000, true, false, 5}},
+	{"DMAR: [INTR-REMAP] Request device [01:00.0] fault index 0x8000 [fault reason 0x25] "
+	 "Blocked",
+		true, {{0, 1, 0, 0}, 0x8000, false, true, 0x25}},
+	{"vfio-pci 0000:01:10.1: AMD-Vi: Event logged [IO_PAGE_FAULT domain=0x000d "
+	 "address=0x80000000 flags=0x0020]",
+		true, {{0, 1, 0x10, 1}, 0x80000000, true, false, 0x20}},
+	{"AMD-Vi: Event logged [IO_PAGE_FAULT device=0001:02:00.0 domain=0x0 address=0x40 "
+	 "flags=0x0]",
+		true, {{1, 2, 0, 0}, 0x40, false, false, 0}},
+	{"DMAR: DRHD: handling fault status reg 2", false, {{0}}},
+	{"DMAR: [DMA Read NO_PASID] Request device [01:10.0", false, {{0}}},
+	{"DMAR: [DMA Read NO_PASID] Request device [01:10.9] fault addr 0x1 [fault reason 0x06]",
+		false, {{0}}},
+	{"DMAR: [DMA Read NO_PASID] Request device [01:10.0] fault addr 0x [fault reason 0x06]",
+		false, {{0}}},
+	{"AMD-Vi: Event logged [IO_PAGE_FAULT domain=0x0 address=0x40 flags=0x0]", false, {{0}}},
+	{"", false, {{0}}},
+};
+
+/* A fault is shown with the BDF: the two vendors' lines, and lines that only look like one. */
+START_TEST(dma_fault_lines_of_both_vendors_are_parsed)
+{
+	struct dma_fault f;
+	bool is = dma_fault_parse(fault_cases[_i].line, &f);
+
+	ck_assert(is == fault_cases[_i].is);
+	if (is) {
+		const struct dma_fault *w = &fault_cases[_i].want;
+
+		ck_assert(bdf_equal(f.bdf, w->bdf));
+		ck_assert_uint_eq(f.iova, w->iova);
+		ck_assert(f.write == w->write && f.interrupt == w->interrupt);
+		ck_assert_uint_eq(f.reason, w->reason);
+	}
+}
+END_TEST
+
 START_TEST(le_load_store_every_length)
 {
 	uint8_t b[8] = {0};
@@ -269,6 +318,8 @@ int main(void)
 	tcase_add_test(t, range_make_refuses_wrap);
 	tcase_add_test(t, le_load_store_every_length);
 	tcase_add_test(t, log_guest_counts_what_it_does_not_print);
+	tcase_add_loop_test(
+		t, dma_fault_lines_of_both_vendors_are_parsed, 0, (int)ARRAY_SIZE(fault_cases));
 	tcase_add_checked_fixture(f, tree_setup, tree_teardown);
 	tcase_add_test(f, sysfs_read_bounds_and_checks_text);
 	tcase_add_test(f, sysfs_lists_sorted_and_names_links);
