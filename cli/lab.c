@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* viaduct lab run|shell: arguments, messages and exit codes. */
+/* viaduct lab run|shell|image: arguments, messages and exit codes. */
 #include <argp.h>
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,8 @@ enum {
 	OPT_NIC,
 	OPT_NVME,
 	OPT_SHARE,
-	OPT_CONSOLE
+	OPT_CONSOLE,
+	OPT_ADD
 };
 
 static const struct argp_option machine_options[] = {
@@ -231,10 +233,104 @@ static int session_main(int argc, char **argv, bool shell)
 	return status;
 }
 
+#define ADDS_MAX 64
+
+struct image_arguments {
+	struct lab_config cfg;
+	char *adds[ADDS_MAX];
+	size_t nr_adds;
+};
+
+static const struct argp_option image_options[] = {
+	{"kernel", OPT_KERNEL, "VERSION", 0,
+		"Debian kernel by version or its beginning (default: the release's own)", 0},
+	{"add", OPT_ADD, "FILE=DEST", 0,
+		"Put FILE (a static program, a script) into the image as DEST; may be repeated", 0},
+	{0},
+};
+
+static error_t image_option_parse(int key, char *arg, struct argp_state *state)
+{
+	struct image_arguments *a = state->input;
+	char *dest;
+
+	switch (key) {
+	case OPT_KERNEL: kernel_parse(state, &a->cfg, arg); break;
+	case OPT_ADD:
+		dest = strchr(arg, '=');
+		if (!dest || dest == arg || dest[1] != '/' || strchr(arg, '\n'))
+			argp_error(state, "--add must be FILE=/PATH/IN/GUEST, not '%s'", arg);
+		if (a->nr_adds == ADDS_MAX)
+			argp_error(state, "at most %d --add", ADDS_MAX);
+		a->adds[a->nr_adds++] = arg;
+		break;
+	case ARGP_KEY_ARG: argp_error(state, "unexpected argument '%s'", arg); break;
+	default: return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+/* NAME='VALUE', quoted for eval in a shell. */
+static void assignment_print(const char *name, const char *value)
+{
+	printf("%s='", name);
+	for (; *value; value++) {
+		if (*value == '\'')
+			fputs("'\\''", stdout);
+		else
+			putchar(*value);
+	}
+	puts("'");
+}
+
+static int image_main(int argc, char **argv)
+{
+	static const char doc[] =
+		"Build the guests' kernel and initramfs, unless they are cached, and print their "
+		"paths "
+		"as kernel='...' and initrd='...', ready for eval.\v"
+		"The guest runs the shell script in viaduct.run=BASE64 of its kernel command line "
+		"and "
+		"powers off; viaduct.shell and viaduct.end=reboot|hang change that.";
+	static const struct argp argp = {
+		image_options, image_option_parse, "", doc, NULL, NULL, NULL};
+	struct image_arguments a = {.cfg = {.data = data_find()}};
+	_cleanup_free_ char *script = NULL, *kernel = NULL, *initrd = NULL;
+	char *script_argv[ADDS_MAX + 3] = {0}, *paths[2] = {0};
+	struct err e = {0};
+	sigset_t set;
+	int r, sig = 0;
+
+	argp_err_exit_status = EXIT_USAGE;
+	argp_parse(&argp, argc, argv, 0, NULL, &a);
+	if (asprintf(&script, "%s/guest/build.sh", a.cfg.data) < 0)
+		return EXIT_LAB_FAILED;
+	script_argv[0] = script;
+	script_argv[1] = (char *)(a.cfg.kernel ? a.cfg.kernel : "");
+	memcpy(script_argv + 2, a.adds, a.nr_adds * sizeof(*a.adds));
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	r = image_build(script_argv, paths, ARRAY_SIZE(paths), &sig, &e);
+	if (r < 0) {
+		if (!sig)
+			fprintf(stderr, "%s: %s\n", argv[0], e.text);
+		return sig ? 128 + sig : EXIT_LAB_FAILED;
+	}
+	kernel = paths[0];
+	initrd = paths[1];
+	assignment_print("kernel", kernel);
+	assignment_print("initrd", initrd);
+	return 0;
+}
+
 static void usage(FILE *f)
 {
 	fputs("Usage: viaduct lab run [OPTION...] -- COMMAND [ARGUMENT...]\n"
-	      "       viaduct lab shell [OPTION...]\n\n"
+	      "       viaduct lab shell [OPTION...]\n"
+	      "       viaduct lab image [--kernel VERSION] [--add FILE=DEST]...\n\n"
 	      "An emulated host with an IOMMU, SR-IOV NICs and nested KVM for machines that have "
 	      "none.\n"
 	      "`viaduct lab run --help` lists the options.\n",
@@ -259,6 +355,10 @@ int main(int argc, char **argv)
 
 		argv[1] = name;
 		return session_main(argc - 1, argv + 1, shell);
+	}
+	if (!strcmp(argv[1], "image")) {
+		argv[1] = name;
+		return image_main(argc - 1, argv + 1);
 	}
 	fprintf(stderr, "viaduct lab: unknown command '%s'\n", argv[1]);
 	usage(stderr);

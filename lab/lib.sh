@@ -166,6 +166,13 @@ kernel_fetch()
 	mv -T "$work/root" "$dir"
 }
 
+# Remember RELEASE as what no version at all means, so that the next run need not ask apt.
+kernel_default_set()
+{
+	printf '%s\n' "$1" >"$work/default"
+	mv "$work/default" "$cache/kernels/default"
+}
+
 # modules_stage RELEASE DEST MODULE...: copy the modules and what they need to DEST, flat, and
 # print their file names in the order in which they load. A builtin or absent one is no error.
 modules_stage()

@@ -24,10 +24,7 @@ if [ ! -e "$image" ] || [ ! -e "$cache/kernels/$rel/.complete" ]; then
 	cache_lock
 	work_dir
 	kernel_fetch "$rel"
-	if [ -z "$version" ]; then
-		printf '%s\n' "$rel" >"$work/default"
-		mv "$work/default" "$cache/kernels/default"
-	fi
+	[ -n "$version" ] || kernel_default_set "$rel"
 	if [ ! -e "$image" ]; then
 		mkdir -p "$work"/tree/{proc,sys,dev,lower,rw,root}
 		cp "$init" "$work/tree/init"
