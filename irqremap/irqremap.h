@@ -59,12 +59,18 @@ struct irq_stats {
 	uint64_t sent;          /* interrupts our own code injected (IOAPIC, irq_router_send) */
 };
 
-/* @max_routes: KVM_CAP_IRQ_ROUTING's answer (4096 on x86). -ENOMEM. */
+/*
+ * @be is copied. @max_routes: KVM_CAP_IRQ_ROUTING's answer (4096 on x86); the pins of the IOAPIC
+ * count. -ENOMEM; -EINVAL: no place for anything but the pins.
+ */
 int irq_router_create(const struct irq_backend *be, unsigned int max_routes, struct err *e,
 	struct irq_router **ret);
 /* Vectors and the IOAPIC must be gone. NULL is allowed. */
 void irq_router_destroy(struct irq_router *r);
-/* Deliver @m now, from our own code (counted in stats.sent). @rid is the requester. */
+/*
+ * Deliver @m now, from our own code; @rid is the requester. > 0 delivered (counted in stats.sent),
+ * 0 blocked by the guest or no interrupt at all (not 0xfeexxxxx), or -errno of KVM_SIGNAL_MSI.
+ */
 int irq_router_send(struct irq_router *r, uint16_t rid, struct irq_msi m);
 void irq_router_stats(struct irq_router *r, struct irq_stats *ret);
 
@@ -81,12 +87,15 @@ void irq_vector_destroy(struct irq_vector *v);
 int irq_vector_fd(const struct irq_vector *v);
 /*
  * Set the message. While unmasked the new route is committed before the call returns, without a
- * moment in which an interrupt is lost: it reaches the old or the new target.
+ * moment in which an interrupt is lost: it reaches the old or the new target. A message that is no
+ * interrupt (not 0xfeexxxxx) is what the guest asked for, not an error: signals go nowhere then.
+ * -ENOSPC as irq_vector_unmask(), -ENOMEM or the kernel's answer: the old message stays.
  */
 int irq_vector_set(struct irq_vector *v, struct irq_msi m, struct err *e);
 /*
  * Attach the irqfd; a GSI and a route are taken at the first unmask. What was signalled while
- * masked is delivered now. -ENOSPC: the routing table is full (the text says the limit).
+ * masked is delivered now. -ENOSPC: the routing table is full (the text says the limit); -ENOMEM
+ * or the kernel's answer: it stays masked.
  */
 int irq_vector_unmask(struct irq_vector *v, struct err *e);
 /* Detach the irqfd: signals stay in the eventfd, irq_vector_pending() shows them. */
@@ -112,12 +121,21 @@ void ioapic_destroy(struct ioapic *io);
 /* Register window: @off is the offset from IOAPIC_BASE. Odd sizes read as 0 and write nothing. */
 uint64_t ioapic_read(struct ioapic *io, uint64_t off, unsigned int len);
 void ioapic_write(struct ioapic *io, uint64_t off, unsigned int len, uint64_t val);
-/* Drive pin @pin. Level pins follow, edge pins fire on the rise. */
+/*
+ * Assert (@level) or release pin @pin. Level pins follow, edge pins fire on the rise. This is the
+ * line's logical state: the guest sets the polarity bit of PCI pins to active low because ACPI says
+ * so, and nothing here has a voltage; the bit is kept and changes nothing (as in KVM and QEMU).
+ */
 void ioapic_set(struct ioapic *io, unsigned int pin, bool level);
 /* KVM_EXIT_IOAPIC_EOI: clear remote IRR of the pins with @vector, call @fn, re-deliver if high. */
 void ioapic_eoi(struct ioapic *io, uint8_t vector);
-/* @fn is called without the IOAPIC's lock held. NULL removes it. */
+/*
+ * @fn is called without the IOAPIC's lock held, on the thread of the vCPU whose write or exit ended
+ * the interrupt. NULL removes it; a call under way on another thread may still finish afterwards,
+ * so @ctx lives until the vCPUs have stopped.
+ */
 void ioapic_on_eoi(struct ioapic *io, unsigned int pin, ioapic_eoi_fn fn, void *ctx);
+/* Power-on registers; the lines stay as the devices drive them. */
 void ioapic_reset(struct ioapic *io);
 
 #endif

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The IOAPIC: Intel 82093AA datasheet (290566-001, 1996), "DS" below, with the EOI register of its
+ * successors (Intel ICH9 datasheet §13.5).
+ *
+ * The chip holds no latch. An edge on a masked pin is ignored (DS §3.2.4, "Interrupt Mask"; Linux
+ * knows: startup_ioapic_irq() asks the 8259 for it), and a level is there as long as the line is:
+ * what is owed to the guest is worked out anew from line, mask and remote IRR at each event.
+ *
+ * Level interrupts end with an EOI in the LAPIC, in the kernel. KVM leaves for user space at the
+ * EOI of those vectors only that it finds, level-triggered, in the routes of GSI 0..23. So each
+ * level pin has such a route, committed before its first message is sent. It stays when the pin is
+ * masked, because the EOI of an interrupt under way is still to come.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "irqremap/internal.h"
+
+/* Register window, DS §3.1; EOIR from ICH9 §13.5.4. */
+#define IOREGSEL 0x00
+#define IOWIN    0x10
+#define IOEOI    0x40
+
+/* Behind IOWIN, DS §3.2. */
+#define REG_ID      0x00
+#define REG_VER     0x01
+#define REG_ARB     0x02
+#define REG_RTE     0x10
+#define REG_RTE_END (REG_RTE + 2 * IRQ_IOAPIC_PINS)
+
+#define ID_MASK 0x0f000000u
+/*
+ * 0x20 says that there is an EOI register; Linux then ends a stuck interrupt with it, else by
+ * switching the pin to edge and back. Both work here.
+ */
+#define VERSION ((IRQ_IOAPIC_PINS - 1) << 16 | 0x20)
+
+/* Redirection table entry, DS §3.2.4. */
+#define RTE_VECTOR     0xffull
+#define RTE_MODE_SHIFT 8
+#define RTE_LOGICAL    (1ull << 11)
+#define RTE_PENDING    (1ull << 12) /* delivery status: read-only, not stored */
+#define RTE_LOW        (1ull << 13) /* polarity */
+#define RTE_REMOTE     (1ull << 14) /* remote IRR: read-only */
+#define RTE_LEVEL      (1ull << 15)
+#define RTE_MASKED     (1ull << 16)
+#define RTE_DEST_SHIFT 56
+#define RTE_WRITABLE   (0xffull << RTE_DEST_SHIFT | 0x1afffull)
+
+enum rte_mode {
+	RTE_FIXED,
+	RTE_LOWEST,
+	RTE_SMI,
+	RTE_RESERVED_3,
+	RTE_NMI,
+	RTE_INIT,
+	RTE_RESERVED_6,
+	RTE_EXTINT,
+};
+
+/* Message fields, Intel SDM vol. 3 §10.11. */
+#define MSI_BASE       0xfee00000u
+#define MSI_DEST_SHIFT 12
+#define MSI_REDIRECT   (1u << 3)
+#define MSI_LOGICAL    (1u << 2)
+#define MSI_LEVEL      (1u << 15)
+#define MSI_ASSERT     (1u << 14)
+#define MSI_MODE_SHIFT 8
+
+struct pin_eoi {
+	ioapic_eoi_fn fn;
+	void *ctx;
+};
+
+struct ioapic {
+	pthread_mutex_t lock; /* all below but router and rid */
+	struct irq_router *router;
+	uint16_t rid;
+	uint8_t sel;
+	uint32_t id;
+	uint32_t arb;
+	uint32_t line;                          /* pins asserted */
+	uint32_t stale;                         /* pins whose route the kernel has refused so far */
+	uint32_t routed;                        /* pins with a route ... */
+	uint8_t routed_vector[IRQ_IOAPIC_PINS]; /* ... of this vector */
+	uint64_t rte[IRQ_IOAPIC_PINS];
+	struct pin_eoi eoi[IRQ_IOAPIC_PINS];
+};
+
+static enum rte_mode rte_mode(uint64_t rte)
+{
+	return rte >> RTE_MODE_SHIFT & 7;
+}
+
+/* SMI, NMI and INIT are edges even when programmed as level: no EOI follows them (DS §3.2.4). */
+static bool rte_is_level(uint64_t rte)
+{
+	return rte & RTE_LEVEL && (rte_mode(rte) == RTE_FIXED || rte_mode(rte) == RTE_LOWEST);
+}
+
+static bool rte_sends(uint64_t rte)
+{
+	switch (rte_mode(rte)) {
+	case RTE_FIXED:
+	case RTE_LOWEST:
+	case RTE_SMI:
+	case RTE_NMI:
+	case RTE_INIT: return true;
+	/* In a message 3 and 6 would be remote read and start-up, which no IOAPIC sends. */
+	case RTE_RESERVED_3:
+	case RTE_RESERVED_6:
+	/* There is no 8259 that would answer the acknowledge cycle. */
+	case RTE_EXTINT: return false;
+	}
+	return false;
+}
+
+/* ICH9 §5.9.4: the message of an entry; the redirection hint is set for lowest priority. */
+static struct irq_msi rte_message(uint64_t rte)
+{
+	return (struct irq_msi){
+		.addr = MSI_BASE | (uint32_t)(rte >> RTE_DEST_SHIFT) << MSI_DEST_SHIFT |
+			(rte_mode(rte) == RTE_LOWEST ? MSI_REDIRECT : 0) |
+			(rte & RTE_LOGICAL ? MSI_LOGICAL : 0),
+		.data = (uint32_t)(rte & RTE_VECTOR) | (uint32_t)rte_mode(rte) << MSI_MODE_SHIFT |
+			MSI_ASSERT | (rte_is_level(rte) ? MSI_LEVEL : 0),
+	};
+}
+
+/* ---- routes ---- */
+
+static void pin_unroute(struct ioapic *io, unsigned int pin)
+{
+	struct irq_router *r = io->router;
+
+	if (!(io->routed & 1u << pin))
+		return;
+	io->routed &= ~(1u << pin);
+	pthread_mutex_lock(&r->lock);
+	irq_route_drop(r, pin);
+	/* Should it fail: the kernel's stale route costs an exit per EOI, and no more. */
+	irq_route_commit(r, NULL);
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* Bring the route of @pin in step with its entry. While masked, that can wait. */
+static void pin_route(struct ioapic *io, unsigned int pin)
+{
+	struct irq_router *r = io->router;
+	uint64_t rte = io->rte[pin];
+	struct irq_msi out;
+	int err;
+
+	if (rte & RTE_MASKED)
+		return;
+	io->stale &= ~(1u << pin);
+	if (!rte_is_level(rte) || irq_translate(r, io->rid, rte_message(rte), &out)) {
+		pin_unroute(io, pin);
+		return;
+	}
+	pthread_mutex_lock(&r->lock);
+	err = irq_route_set(r, pin, out, NULL);
+	pthread_mutex_unlock(&r->lock);
+	if (err) {
+		io->stale |= 1u << pin;
+		log_debug("ioapic: pin %u: route refused: %s", pin, strerror(-err));
+		return;
+	}
+	io->routed |= 1u << pin;
+	io->routed_vector[pin] = out.data & RTE_VECTOR;
+}
+
+/* ---- delivery ---- */
+
+/* Is a level interrupt of @pin owed to the guest? */
+static bool pin_owes(const struct ioapic *io, unsigned int pin)
+{
+	uint64_t rte = io->rte[pin];
+
+	return io->line & 1u << pin && rte_is_level(rte) && !(rte & (RTE_MASKED | RTE_REMOTE));
+}
+
+/*
+ * Send what level pins owe. What no LAPIC accepted is tried again at the next event, as remote IRR
+ * tells acceptance (DS §3.2.4); until then the delivery status reads as "send pending".
+ */
+static void pins_service(struct ioapic *io)
+{
+	unsigned int pin;
+
+	for (pin = 0; pin < IRQ_IOAPIC_PINS; pin++) {
+		if (!pin_owes(io, pin))
+			continue;
+		/* Without its route the EOI would not reach us, and the pin would be stuck. */
+		if (io->stale & 1u << pin)
+			pin_route(io, pin);
+		if (io->stale & 1u << pin)
+			continue;
+		if (irq_router_send(io->router, io->rid, rte_message(io->rte[pin])) > 0)
+			io->rte[pin] |= RTE_REMOTE;
+	}
+}
+
+/*
+ * Last step of every event: tell who listens that the interrupts of @ended are over, then deliver.
+ * In that order, as the listener of a line that is low by now lowers it in its call. Drops the
+ * lock.
+ */
+static void ioapic_settle(struct ioapic *io, uint32_t ended)
+{
+	struct pin_eoi eoi[IRQ_IOAPIC_PINS];
+	unsigned int pin;
+
+	if (ended) {
+		memcpy(eoi, io->eoi, sizeof(eoi));
+		pthread_mutex_unlock(&io->lock);
+		for (pin = 0; pin < IRQ_IOAPIC_PINS; pin++)
+			if (ended & 1u << pin && eoi[pin].fn)
+				eoi[pin].fn(eoi[pin].ctx, pin);
+		pthread_mutex_lock(&io->lock);
+	}
+	pins_service(io);
+	pthread_mutex_unlock(&io->lock);
+}
+
+void ioapic_set(struct ioapic *io, unsigned int pin, bool level)
+{
+	uint32_t bit = 1u << pin;
+	uint64_t rte;
+	bool rise;
+
+	assert(pin < IRQ_IOAPIC_PINS);
+	pthread_mutex_lock(&io->lock);
+	rte = io->rte[pin];
+	rise = level && !(io->line & bit);
+	io->line = level ? io->line | bit : io->line & ~bit;
+	if (rise && !rte_is_level(rte) && rte_sends(rte) && !(rte & RTE_MASKED))
+		irq_router_send(io->router, io->rid, rte_message(rte));
+	ioapic_settle(io, 0);
+}
+
+/* ---- end of interrupt ---- */
+
+/* Returns the pins whose interrupt @vector ended. */
+static uint32_t pins_end(struct ioapic *io, uint8_t vector)
+{
+	uint32_t ended = 0;
+	unsigned int pin;
+
+	for (pin = 0; pin < IRQ_IOAPIC_PINS; pin++) {
+		if (!(io->rte[pin] & RTE_REMOTE) || (io->rte[pin] & RTE_VECTOR) != vector)
+			continue;
+		io->rte[pin] &= ~RTE_REMOTE;
+		ended |= 1u << pin;
+	}
+	return ended;
+}
+
+void ioapic_eoi(struct ioapic *io, uint8_t vector)
+{
+	uint32_t ended;
+	unsigned int pin;
+
+	pthread_mutex_lock(&io->lock);
+	ended = pins_end(io, vector);
+	/*
+	 * An exit for nothing: a pin masked for good left its route, and the guest gave the vector
+	 * to another device, whose every EOI would exit.
+	 */
+	for (pin = 0; !ended && pin < IRQ_IOAPIC_PINS; pin++)
+		if (io->routed & 1u << pin && io->routed_vector[pin] == vector &&
+			io->rte[pin] & RTE_MASKED)
+			pin_unroute(io, pin);
+	ioapic_settle(io, ended);
+}
+
+void ioapic_on_eoi(struct ioapic *io, unsigned int pin, ioapic_eoi_fn fn, void *ctx)
+{
+	assert(pin < IRQ_IOAPIC_PINS);
+	pthread_mutex_lock(&io->lock);
+	io->eoi[pin] = (struct pin_eoi){fn, ctx};
+	pthread_mutex_unlock(&io->lock);
+}
+
+/* ---- registers ---- */
+
+static uint32_t reg_read(const struct ioapic *io)
+{
+	unsigned int pin = (io->sel - REG_RTE) / 2;
+	uint64_t rte;
+
+	if (io->sel == REG_ID)
+		return io->id;
+	if (io->sel == REG_VER)
+		return VERSION;
+	if (io->sel == REG_ARB)
+		return io->arb;
+	if (io->sel < REG_RTE || io->sel >= REG_RTE_END)
+		return 0;
+	rte = io->rte[pin] | (pin_owes(io, pin) ? RTE_PENDING : 0);
+	return (uint32_t)(io->sel & 1 ? rte >> 32 : rte);
+}
+
+/* Returns the pins whose interrupt the write ended. */
+static uint32_t reg_write(struct ioapic *io, uint32_t val)
+{
+	unsigned int pin = (io->sel - REG_RTE) / 2;
+	uint64_t mask = io->sel & 1 ? RTE_WRITABLE & ~0xffffffffull : RTE_WRITABLE & 0xffffffffull;
+	uint64_t rte;
+
+	/* DS §3.2.3: the arbitration id is loaded when the id is written. */
+	if (io->sel == REG_ID)
+		io->id = io->arb = val & ID_MASK;
+	if (io->sel < REG_RTE || io->sel >= REG_RTE_END)
+		return 0;
+	rte = io->rte[pin];
+	rte = (rte & ~mask) | ((io->sel & 1 ? (uint64_t)val << 32 : val) & mask);
+	/* Remote IRR has no meaning for edges (DS §3.2.4): Linux ends a stuck interrupt this way. */
+	if (!(rte & RTE_LEVEL))
+		rte &= ~RTE_REMOTE;
+	mask = io->rte[pin] & ~rte & RTE_REMOTE;
+	io->rte[pin] = rte;
+	pin_route(io, pin);
+	return mask ? 1u << pin : 0;
+}
+
+uint64_t ioapic_read(struct ioapic *io, uint64_t off, unsigned int len)
+{
+	uint64_t val = 0;
+
+	pthread_mutex_lock(&io->lock);
+	if (off == IOREGSEL && (len == 1 || len == 2 || len == 4))
+		val = io->sel;
+	else if (off == IOWIN && len == 4)
+		val = reg_read(io);
+	pthread_mutex_unlock(&io->lock);
+	return val;
+}
+
+void ioapic_write(struct ioapic *io, uint64_t off, unsigned int len, uint64_t val)
+{
+	uint32_t ended = 0;
+
+	pthread_mutex_lock(&io->lock);
+	if (off == IOREGSEL && (len == 1 || len == 2 || len == 4))
+		io->sel = (uint8_t)val;
+	else if (off == IOWIN && len == 4)
+		ended = reg_write(io, (uint32_t)val);
+	else if (off == IOEOI && len == 4)
+		ended = pins_end(io, (uint8_t)val);
+	ioapic_settle(io, ended);
+}
+
+/* ---- life ---- */
+
+/* DS §3.2: all entries masked, the rest 0. The lines are the devices', not ours. */
+static void regs_reset(struct ioapic *io)
+{
+	unsigned int pin;
+
+	io->sel = 0;
+	io->id = io->arb = 0;
+	io->stale = 0;
+	for (pin = 0; pin < IRQ_IOAPIC_PINS; pin++)
+		io->rte[pin] = RTE_MASKED;
+}
+
+static bool pins_drop(struct ioapic *io)
+{
+	bool any = false;
+	unsigned int pin;
+
+	for (pin = 0; pin < IRQ_IOAPIC_PINS; pin++)
+		any |= irq_route_drop(io->router, pin);
+	io->routed = 0;
+	return any;
+}
+
+int ioapic_create(struct irq_router *r, uint16_t rid, struct err *e, struct ioapic **ret)
+{
+	struct ioapic *io = calloc(1, sizeof(*io));
+
+	if (!io)
+		return err_sys(e, ENOMEM, "ioapic");
+	pthread_mutex_init(&io->lock, NULL);
+	io->router = r;
+	io->rid = rid;
+	regs_reset(io);
+	pthread_mutex_lock(&r->lock);
+	r->users++;
+	pthread_mutex_unlock(&r->lock);
+	*ret = io;
+	return 0;
+}
+
+void ioapic_destroy(struct ioapic *io)
+{
+	if (!io)
+		return;
+	pthread_mutex_lock(&io->router->lock);
+	pins_drop(io);
+	io->router->users--;
+	pthread_mutex_unlock(&io->router->lock);
+	pthread_mutex_destroy(&io->lock);
+	free(io);
+}
+
+void ioapic_reset(struct ioapic *io)
+{
+	pthread_mutex_lock(&io->lock);
+	regs_reset(io);
+	pthread_mutex_lock(&io->router->lock);
+	if (pins_drop(io))
+		irq_route_commit(io->router, NULL);
+	pthread_mutex_unlock(&io->router->lock);
+	pthread_mutex_unlock(&io->lock);
+}

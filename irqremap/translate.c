@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * From what a device writes to what the processors see. Every message of the VM passes here, be it
+ * a vector's, a pin's or one sent by our own code: the guest-visible remapping unit joins here.
+ */
+#include <errno.h>
+
+#include "irqremap/internal.h"
+
+/* Intel SDM vol. 3 §10.11.1: bits 31:20 of a message address are 0xfee. */
+#define MSI_ADDR_MASK 0xfffffffffff00000ull
+#define MSI_ADDR_BASE 0xfee00000ull
+
+int irq_translate(struct irq_router *r, uint16_t rid, struct irq_msi in, struct irq_msi *ret)
+{
+	/*
+	 * On hardware such a write goes to memory, or is refused by the IOMMU, but interrupts
+	 * nobody. KVM would take it: without x2APIC ids it looks at bits 19:2 of the address only.
+	 */
+	if ((in.addr & MSI_ADDR_MASK) != MSI_ADDR_BASE) {
+		log_guest(&r->not_msi,
+			"function %02x:%02x.%u: message address 0x%llx is outside "
+			"0xfee00000-0xfeefffff: "
+			"no interrupt",
+			rid >> 8, rid >> 3 & 0x1f, rid & 7, (unsigned long long)in.addr);
+		return -EINVAL;
+	}
+	*ret = in;
+	return 0;
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Message vectors. A vector is in one of three states:
+ *
+ *   masked               no irqfd; signals gather in the eventfd and are the pending bit
+ *   unmasked, attached   KVM has the eventfd and injects the route's message
+ *   unmasked, detached   its message is no interrupt: what is signalled goes nowhere
+ */
+#include <assert.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "common/cleanup.h"
+#include "irqremap/internal.h"
+
+struct irq_vector {
+	struct irq_router *r;
+	int fd;
+	uint16_t rid;
+	/* under the router's lock: */
+	bool masked;
+	bool attached;
+	bool has_gsi;
+	unsigned int gsi;
+	struct irq_msi msg; /* as the guest wrote it */
+};
+
+int irq_vector_create(struct irq_router *r, uint16_t rid, struct err *e, struct irq_vector **ret)
+{
+	struct irq_vector *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return err_sys(e, ENOMEM, "interrupt vector of %02x:%02x.%u", rid >> 8,
+			rid >> 3 & 0x1f, rid & 7);
+	v->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (v->fd < 0) {
+		int err = errno;
+
+		free(v);
+		return err_sys(e, err,
+			"interrupt vector of %02x:%02x.%u: eventfd (EMFILE: raise RLIMIT_NOFILE)",
+			rid >> 8, rid >> 3 & 0x1f, rid & 7);
+	}
+	v->r = r;
+	v->rid = rid;
+	v->masked = true;
+	pthread_mutex_lock(&r->lock);
+	r->users++;
+	pthread_mutex_unlock(&r->lock);
+	*ret = v;
+	return 0;
+}
+
+static int vector_irqfd(struct irq_vector *v, bool assign)
+{
+	struct irq_router *r = v->r;
+	int err;
+
+	r->stats.irqfd_calls++;
+	err = r->be.irqfd(r->be.ctx, v->fd, v->gsi, assign);
+	if (!err)
+		v->attached = assign;
+	return err;
+}
+
+static void vector_detach(struct irq_vector *v)
+{
+	int err;
+
+	if (!v->attached)
+		return;
+	/*
+	 * KVM refuses only what it does not know. Should it ever, the vector stays attached in our
+	 * book, too, so that the next unmask does not attach it twice.
+	 */
+	err = vector_irqfd(v, false);
+	if (err)
+		log_debug("irqfd: detach from GSI %u: %s", v->gsi, strerror(-err));
+}
+
+static void vector_drain(struct irq_vector *v)
+{
+	uint64_t n;
+
+	/* Never while attached: reading in user space would take signals from KVM. */
+	if (!v->attached && read(v->fd, &n, sizeof(n)) < 0)
+		assert(errno == EAGAIN || errno == EINTR);
+}
+
+/* Give the vector its route and its irqfd. On failure it is as it was, but may keep a GSI. */
+static int vector_attach(struct irq_vector *v, struct irq_msi out, struct err *e)
+{
+	int err;
+
+	if (v->has_gsi) {
+		err = irq_route_set(v->r, v->gsi, out, e);
+	} else {
+		err = irq_route_take(v->r, out, e, &v->gsi);
+		v->has_gsi = !err;
+	}
+	/* From the irqfd on KVM injects, also what the eventfd holds already. */
+	if (!err && !v->attached) {
+		err = vector_irqfd(v, true);
+		if (err)
+			err_sys(e, -err, "attach to GSI %u (KVM_IRQFD)", v->gsi);
+	}
+	if (err)
+		err_wrap(e, err, "interrupt vector of %02x:%02x.%u", v->rid >> 8,
+			v->rid >> 3 & 0x1f, v->rid & 7);
+	return err;
+}
+
+void irq_vector_destroy(struct irq_vector *v)
+{
+	if (!v)
+		return;
+	pthread_mutex_lock(&v->r->lock);
+	vector_detach(v);
+	if (v->has_gsi)
+		irq_route_drop(v->r, v->gsi);
+	v->r->users--;
+	pthread_mutex_unlock(&v->r->lock);
+	fd_close(v->fd);
+	free(v);
+}
+
+int irq_vector_fd(const struct irq_vector *v)
+{
+	return v->fd;
+}
+
+static int vector_set(struct irq_vector *v, struct irq_msi m, struct err *e)
+{
+	struct irq_msi old = v->msg;
+	struct irq_msi out;
+	int err;
+
+	if (old.addr == m.addr && old.data == m.data)
+		return 0;
+	v->msg = m;
+	if (v->masked)
+		return 0;
+	if (irq_translate(v->r, v->rid, m, &out)) {
+		vector_detach(v);
+		return 0;
+	}
+	/* What was signalled while the message was no interrupt has gone to nowhere. */
+	vector_drain(v);
+	err = vector_attach(v, out, e);
+	if (err)
+		v->msg = old;
+	return err;
+}
+
+int irq_vector_set(struct irq_vector *v, struct irq_msi m, struct err *e)
+{
+	int err;
+
+	pthread_mutex_lock(&v->r->lock);
+	err = vector_set(v, m, e);
+	pthread_mutex_unlock(&v->r->lock);
+	return err;
+}
+
+int irq_vector_unmask(struct irq_vector *v, struct err *e)
+{
+	struct irq_msi out;
+	int err = 0;
+
+	pthread_mutex_lock(&v->r->lock);
+	if (v->masked) {
+		if (!irq_translate(v->r, v->rid, v->msg, &out))
+			err = vector_attach(v, out, e);
+		if (!err)
+			v->masked = false;
+	}
+	pthread_mutex_unlock(&v->r->lock);
+	return err;
+}
+
+void irq_vector_mask(struct irq_vector *v)
+{
+	pthread_mutex_lock(&v->r->lock);
+	if (!v->masked) {
+		v->masked = true;
+		if (v->attached)
+			vector_detach(v);
+		else
+			vector_drain(v);
+	}
+	pthread_mutex_unlock(&v->r->lock);
+}
+
+bool irq_vector_pending(const struct irq_vector *v)
+{
+	struct pollfd p = {.fd = v->fd, .events = POLLIN};
+	bool masked;
+
+	pthread_mutex_lock(&v->r->lock);
+	masked = v->masked;
+	pthread_mutex_unlock(&v->r->lock);
+	return masked && poll(&p, 1, 0) == 1 && p.revents & POLLIN;
+}
+
+void irq_vector_fire(struct irq_vector *v)
+{
+	uint64_t one = 1;
+
+	/* EAGAIN: the counter is full, so the interrupt is pending already. */
+	if (write(v->fd, &one, sizeof(one)) < 0)
+		assert(errno == EAGAIN || errno == EINTR);
+}
+
+void irq_vector_clear(struct irq_vector *v)
+{
+	pthread_mutex_lock(&v->r->lock);
+	if (v->masked)
+		vector_drain(v);
+	pthread_mutex_unlock(&v->r->lock);
+}
