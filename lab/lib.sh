@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Shared by the image builders: where the cache is, which kernel, how modules and an archive are
 # packed. Sourced by bash with `set -euo pipefail`; only results go to stdout, the rest to stderr.
