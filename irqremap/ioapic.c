@@ -86,6 +86,7 @@ struct ioapic {
 	uint32_t stale;                         /* pins whose route the kernel has refused so far */
 	uint32_t routed;                        /* pins with a route ... */
 	uint8_t routed_vector[IRQ_IOAPIC_PINS]; /* ... of this vector */
+	uint32_t ending;                        /* pins whose listener is being told */
 	uint64_t rte[IRQ_IOAPIC_PINS];
 	struct pin_eoi eoi[IRQ_IOAPIC_PINS];
 };
@@ -180,7 +181,8 @@ static bool pin_owes(const struct ioapic *io, unsigned int pin)
 {
 	uint64_t rte = io->rte[pin];
 
-	return io->line & 1u << pin && rte_is_level(rte) && !(rte & (RTE_MASKED | RTE_REMOTE));
+	return io->line & ~io->ending & 1u << pin && rte_is_level(rte) &&
+	       !(rte & (RTE_MASKED | RTE_REMOTE));
 }
 
 /*
@@ -206,8 +208,8 @@ static void pins_service(struct ioapic *io)
 
 /*
  * Last step of every event: tell who listens that the interrupts of @ended are over, then deliver.
- * In that order, as the listener of a line that is low by now lowers it in its call. Drops the
- * lock.
+ * In that order, as the listener of a line that is low by now lowers it in its call; nobody else's
+ * event delivers these pins meanwhile. Drops the lock.
  */
 static void ioapic_settle(struct ioapic *io, uint32_t ended)
 {
@@ -216,11 +218,13 @@ static void ioapic_settle(struct ioapic *io, uint32_t ended)
 
 	if (ended) {
 		memcpy(eoi, io->eoi, sizeof(eoi));
+		io->ending |= ended;
 		pthread_mutex_unlock(&io->lock);
 		for (pin = 0; pin < IRQ_IOAPIC_PINS; pin++)
 			if (ended & 1u << pin && eoi[pin].fn)
 				eoi[pin].fn(eoi[pin].ctx, pin);
 		pthread_mutex_lock(&io->lock);
+		io->ending &= ~ended;
 	}
 	pins_service(io);
 	pthread_mutex_unlock(&io->lock);
