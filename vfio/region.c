@@ -219,9 +219,7 @@ static int map_aligned(struct vdev *d, int prot, uint64_t len, uint64_t align, u
 	if (r < 0)
 		return r;
 	room = (uintptr_t)base;
-	at = ((room - off + align - 1) & -align) + (off & (align - 1));
-	if (at >= room + align)
-		at -= align;
+	at = room + ((off - room) & (align - 1));
 	r = sys->mmap(sys->ctx, (void *)at, len, prot, MAP_SHARED | MAP_FIXED, d->at.fd, pos, &p);
 	if (r < 0) {
 		sys->munmap(sys->ctx, base, len + align);
@@ -229,8 +227,7 @@ static int map_aligned(struct vdev *d, int prot, uint64_t len, uint64_t align, u
 	}
 	if (at > room)
 		sys->munmap(sys->ctx, base, at - room);
-	if (at < room + align)
-		sys->munmap(sys->ctx, (void *)(at + len), room + align - at);
+	sys->munmap(sys->ctx, (void *)(at + len), room + align - at);
 	*ret = p;
 	return 0;
 }
