@@ -22,6 +22,11 @@ struct bus_region {
 	void (*write)(void *ctx, uint64_t off, unsigned int len, uint64_t val);
 	void *ctx;
 	const char *name; /* for messages, static */
+	/*
+	 * Only accesses that begin in the first @starts bytes are the region's; 0 = all of it. For
+	 * port CF8, a dword register with an unrelated byte register inside (CF9).
+	 */
+	uint64_t starts;
 };
 
 struct bus;

@@ -4,9 +4,15 @@
  * alike. The capability bytes live in the function's config space; the table lives here.
  * PCI 3.0 §6.8; PCIe 5.0 §6.1.4, §7.7.1, §7.7.2.
  *
- * Vectors are made when the guest first unmasks them with a message set. A device's owner learns of
- * them through struct msi_ops and lends their fds to whatever raises the interrupt.
- * Thread-safe: a lock per object; ops are called with it held.
+ * An MSI-X vector is made when the guest first unmasks it with the capability enabled, those of MSI
+ * when it is enabled; they go when it is disabled. A device's owner learns of them through struct
+ * msi_ops and lends their fds to whatever raises the interrupt.
+ *
+ * What cannot be done (no fd, no route, a refusing kernel) leaves the vector masked, is counted, and
+ * is tried again at the next write that concerns it.
+ *
+ * Thread-safe: a lock per object; ops are called with it held, so they must not take a lock that is
+ * held around msix_fire()/msi_fire().
  */
 #ifndef VIADUCT_VMM_MSI_H
 #define VIADUCT_VMM_MSI_H
@@ -20,11 +26,15 @@
 struct msi_ops {
 	/*
 	 * Vectors [0, count) exist from now on with these fds (-1 = not used by the guest yet).
-	 * Called when the capability is enabled with the fds of then, and again whenever a vector
-	 * gains its fd. An assigned device arms VFIO here. A failure leaves the vector masked.
+	 * Called when the capability is enabled with the fds of then, and again whenever vectors
+	 * gain their fds: the earlier ones keep theirs. An assigned device arms VFIO here. 0 or
+	 * -errno; a failure leaves the vector masked. @fds stays ours.
 	 */
 	int (*arm)(void *ctx, unsigned int count, const int *fds);
-	/* The capability was disabled, or the device reset. */
+	/*
+	 * The capability was disabled, or the device reset; the fds are closed after the call.
+	 * Called once after one or more arm, also when the last of them failed.
+	 */
 	void (*disarm)(void *ctx);
 	void *ctx;
 };
@@ -40,8 +50,11 @@ struct msi;
 int msix_create(struct irq_router *r, uint16_t rid, unsigned int n, const struct msi_ops *ops,
 	struct err *e, struct msix **ret);
 void msix_destroy(struct msix *m);
-/* Table and PBA accesses; @off is relative to their start. Only aligned 4 and 8 byte accesses have
- * an effect, others read as 0 (PCIe leaves them undefined). */
+/*
+ * Table and PBA accesses; @off is relative to their start. Only aligned 4 and 8 byte accesses have
+ * an effect, others read as 0 (PCIe 5.0 §7.7.2 leaves them undefined). An address or data write to
+ * an unmasked entry takes effect at once, each dword by itself; guests mask first.
+ */
 uint64_t msix_table_read(struct msix *m, uint64_t off, unsigned int len);
 void msix_table_write(struct msix *m, uint64_t off, unsigned int len, uint64_t val);
 uint64_t msix_pba_read(struct msix *m, uint64_t off, unsigned int len);
@@ -50,6 +63,8 @@ void msix_control(struct msix *m, uint16_t ctl);
 /* Raise vector @i from an emulated device. Ignored while disabled, pending while masked. */
 void msix_fire(struct msix *m, unsigned int i);
 void msix_reset(struct msix *m);
+/* How often a vector could not be made, armed or routed. */
+uint64_t msix_errors(struct msix *m);
 
 /* @n: 1, 2, 4, .. 32 vectors the capability offers. */
 int msi_create(struct irq_router *r, uint16_t rid, unsigned int n, const struct msi_ops *ops,
@@ -62,5 +77,6 @@ void msi_update(struct msi *m, bool enable, uint64_t addr, uint16_t data, unsign
 uint32_t msi_pending(struct msi *m);
 void msi_fire(struct msi *m, unsigned int i);
 void msi_reset(struct msi *m);
+uint64_t msi_errors(struct msi *m);
 
 #endif

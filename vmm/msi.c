@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * MSI: PCI 3.0 §6.8.1, PCIe 5.0 §7.7.1. All enabled vectors are made at once, for a device cannot
+ * be told to use only some of them, and VFIO arms them as one block.
+ */
+#include "vmm/msi.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+
+struct msi {
+	pthread_mutex_t lock; /* everything below */
+	struct irq_router *router;
+	struct msi_ops ops;
+	uint16_t rid;
+	unsigned int n;
+	unsigned int count; /* vectors made and armed; 0 = disabled, or arming failed */
+	uint64_t errors;
+	struct log_limit limit;
+	uint32_t live, routed;
+	struct irq_vector *vec[MSI_MAX];
+	struct irq_msi msg[MSI_MAX];
+};
+
+static void msi_complain(struct msi *m, const char *what, const char *why)
+{
+	m->errors++;
+	log_guest(&m->limit, "00:%02x.%u: MSI stays masked: %s: %s", m->rid >> 3 & 31, m->rid & 7,
+		what, why);
+}
+
+static void vectors_free(struct msi *m)
+{
+	for (unsigned int i = 0; i < MSI_MAX; i++) {
+		irq_vector_destroy(m->vec[i]);
+		m->vec[i] = NULL;
+	}
+	m->live = m->routed = 0;
+	m->count = 0;
+}
+
+static void msi_disable(struct msi *m)
+{
+	if (!m->count)
+		return;
+	for (unsigned int i = 0; i < m->count; i++) {
+		if (m->live >> i & 1)
+			irq_vector_mask(m->vec[i]);
+	}
+	/* The owner lets go of the fds before they are closed. */
+	if (m->ops.disarm)
+		m->ops.disarm(m->ops.ctx);
+	vectors_free(m);
+}
+
+static void msi_enable(struct msi *m, unsigned int count)
+{
+	int fds[MSI_MAX], r = 0;
+	struct err e = {0};
+
+	for (unsigned int i = 0; i < count; i++) {
+		if (irq_vector_create(m->router, m->rid, &e, &m->vec[i]) < 0) {
+			m->vec[i] = NULL;
+			vectors_free(m);
+			msi_complain(m, "create", e.text);
+			return;
+		}
+		fds[i] = irq_vector_fd(m->vec[i]);
+	}
+	if (m->ops.arm)
+		r = m->ops.arm(m->ops.ctx, count, fds);
+	if (r < 0) {
+		if (m->ops.disarm)
+			m->ops.disarm(m->ops.ctx);
+		vectors_free(m);
+		msi_complain(m, "arm", strerror(-r));
+		return;
+	}
+	m->count = count;
+}
+
+static void vector_sync(struct msi *m, unsigned int i, struct irq_msi msg, bool masked)
+{
+	uint32_t bit = 1u << i;
+	struct err e = {0};
+
+	if (masked) {
+		if (m->live & bit)
+			irq_vector_mask(m->vec[i]);
+		m->live &= ~bit;
+		return;
+	}
+	if (!(m->routed & bit) || m->msg[i].addr != msg.addr || m->msg[i].data != msg.data) {
+		if (irq_vector_set(m->vec[i], msg, &e) < 0) {
+			/* The old message would raise an interrupt the guest has given away. */
+			if (m->live & bit)
+				irq_vector_mask(m->vec[i]);
+			m->live &= ~bit;
+			msi_complain(m, "route", e.text);
+			return;
+		}
+		m->msg[i] = msg;
+		m->routed |= bit;
+	}
+	if (m->live & bit)
+		return;
+	if (irq_vector_unmask(m->vec[i], &e) < 0)
+		msi_complain(m, "unmask", e.text);
+	else
+		m->live |= bit;
+}
+
+void msi_update(
+	struct msi *m, bool enable, uint64_t addr, uint16_t data, unsigned int count, uint32_t mask)
+{
+	pthread_mutex_lock(&m->lock);
+	if (count > m->n)
+		count = m->n;
+	if (!count)
+		count = 1;
+	if (!enable || count != m->count)
+		msi_disable(m);
+	if (enable && !m->count)
+		msi_enable(m, count);
+	/* PCI 3.0 §6.8.1.3: the device puts the vector's number into the low bits of the data. */
+	for (unsigned int i = 0; i < m->count; i++)
+		vector_sync(m, i, (struct irq_msi){addr, ((uint32_t)data & ~(count - 1)) | i},
+			mask >> i & 1);
+	pthread_mutex_unlock(&m->lock);
+}
+
+uint32_t msi_pending(struct msi *m)
+{
+	uint32_t val = 0;
+
+	pthread_mutex_lock(&m->lock);
+	for (unsigned int i = 0; i < m->count; i++) {
+		if (!(m->live >> i & 1) && irq_vector_pending(m->vec[i]))
+			val |= 1u << i;
+	}
+	pthread_mutex_unlock(&m->lock);
+	return val;
+}
+
+void msi_fire(struct msi *m, unsigned int i)
+{
+	pthread_mutex_lock(&m->lock);
+	/* A device that was given fewer vectors than it has shares them out. */
+	if (m->count)
+		irq_vector_fire(m->vec[i & (m->count - 1)]);
+	pthread_mutex_unlock(&m->lock);
+}
+
+uint64_t msi_errors(struct msi *m)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&m->lock);
+	n = m->errors;
+	pthread_mutex_unlock(&m->lock);
+	return n;
+}
+
+void msi_reset(struct msi *m)
+{
+	pthread_mutex_lock(&m->lock);
+	msi_disable(m);
+	pthread_mutex_unlock(&m->lock);
+}
+
+int msi_create(struct irq_router *r, uint16_t rid, unsigned int n, const struct msi_ops *ops,
+	struct err *e, struct msi **ret)
+{
+	struct msi *m;
+
+	if (n == 0 || n > MSI_MAX || (n & (n - 1)))
+		return err_set(e, EINVAL,
+			"MSI with %u vectors; a power of two up to %u is possible", n, MSI_MAX);
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return err_sys(e, ENOMEM, "MSI");
+	pthread_mutex_init(&m->lock, NULL);
+	m->router = r;
+	m->rid = rid;
+	m->n = n;
+	if (ops)
+		m->ops = *ops;
+	*ret = m;
+	return 0;
+}
+
+void msi_destroy(struct msi *m)
+{
+	if (!m)
+		return;
+	msi_disable(m);
+	pthread_mutex_destroy(&m->lock);
+	free(m);
+}
