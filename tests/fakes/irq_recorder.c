@@ -12,10 +12,12 @@ static void message_add(struct irq_recorder *rec, struct irq_msi m)
 	rec->n_msi++;
 }
 
-/* Counts the call; true: it is the one to fail. */
+/* Counts the call; true: it is one to fail. */
 static bool call_fails(struct irq_recorder *rec)
 {
-	return ++rec->calls == rec->fail_at;
+	rec->calls++;
+	return rec->fail_at && rec->calls >= rec->fail_at &&
+	       rec->calls - rec->fail_at < rec->fail_n;
 }
 
 static int routes_load(struct irq_recorder *rec, const struct kvm_irq_routing *routes)
@@ -118,6 +120,7 @@ void irq_recorder_init(struct irq_recorder *rec)
 	pthread_mutex_init(&rec->lock, NULL);
 	rec->msi_result = 1;
 	rec->fail_errno = EIO;
+	rec->fail_n = 1;
 }
 
 void irq_recorder_finish(struct irq_recorder *rec)

@@ -35,6 +35,7 @@ struct irq_recorder {
 	/* knobs */
 	int msi_result;       /* what msi_send answers; 1 at first */
 	unsigned int fail_at; /* the n-th call from 1 fails with fail_errno; 0: none */
+	unsigned int fail_n;  /* and so many from there on; 1 at first */
 	int fail_errno;
 };
 

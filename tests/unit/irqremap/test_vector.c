@@ -83,6 +83,25 @@ START_TEST(vector_retarget_while_unmasked_is_exactly_one_commit)
 }
 END_TEST
 
+/* A refused message is not the vector's: setting it again must try again. */
+START_TEST(vector_keeps_its_message_when_the_commit_is_refused)
+{
+	struct irq_vector *v = vector_new(MSI(0x31));
+
+	ck_assert_int_eq(irq_vector_unmask(v, NULL), 0);
+	irq_recorder_clear(&rec);
+	rec.fail_at = 1;
+	ck_assert_int_eq(irq_vector_set(v, MSI(0x42), NULL), -EIO);
+	irq_vector_fire(v);
+	irq_recorder_run(&rec);
+	ck_assert_uint_eq(rec.n_msi, 1);
+	ck_assert_uint_eq(rec.msi[0].data, 0x31);
+	ck_assert_int_eq(irq_vector_set(v, MSI(0x42), NULL), 0);
+	ck_assert_uint_eq(rec.route[24].data, 0x42);
+	irq_vector_destroy(v);
+}
+END_TEST
+
 START_TEST(vector_retarget_while_masked_waits_for_the_unmask)
 {
 	struct irq_vector *v = vector_new(MSI(0x31));
@@ -364,6 +383,7 @@ static Suite *suite(void)
 	tcase_add_test(t, vector_takes_nothing_of_kvm_before_its_first_unmask);
 	tcase_add_test(t, vector_mask_and_unmask_are_two_irqfd_calls_and_no_commit);
 	tcase_add_test(t, vector_retarget_while_unmasked_is_exactly_one_commit);
+	tcase_add_test(t, vector_keeps_its_message_when_the_commit_is_refused);
 	tcase_add_test(t, vector_retarget_while_masked_waits_for_the_unmask);
 	tcase_add_test(t, vector_signalled_while_masked_is_pending_then_delivered_once);
 	tcase_add_test(t, vector_is_never_pending_while_unmasked);
