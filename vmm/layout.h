@@ -6,6 +6,11 @@
 #ifndef VIADUCT_VMM_LAYOUT_H
 #define VIADUCT_VMM_LAYOUT_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/range.h"
+
 /* Guest RAM below 4 GiB ends here at the latest; the rest of RAM starts at 4 GiB. */
 #define LAYOUT_LOW_RAM_MAX 0xc0000000ull
 #define LAYOUT_HIGH_RAM    0x100000000ull
@@ -43,5 +48,18 @@
 #define LAYOUT_PORT_CFC       0xcfcu
 
 #define LAYOUT_GSI_COM1 4u
+
+/* Pages KVM keeps for itself on Intel CPUs without unrestricted guest; outside RAM and windows. */
+#define LAYOUT_IDENTITY_MAP 0xfeffc000ull
+#define LAYOUT_TSS          0xfeffd000ull /* 3 pages */
+
+/* Requester id of the IOAPIC's messages: f0:1f.0, a bus no device is on. */
+#define LAYOUT_RID_IOAPIC 0xf0f8u
+
+/*
+ * The 64-bit PCI window for a guest whose RAM ends at @ram_end: the largest of 1..256 GiB that
+ * fits @phys_bits, aligned to its size, and outside AMD's HyperTransport hole. False: none fits.
+ */
+bool layout_pci_mmio64(uint64_t ram_end, unsigned int phys_bits, struct range *ret);
 
 #endif

@@ -7,6 +7,7 @@
 #ifndef VIADUCT_VMM_VM_H
 #define VIADUCT_VMM_VM_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,7 +19,7 @@
 #include "vmm/pci.h"
 #include "vmm/slots.h"
 
-/* Why the guest is not running. The lowest-numbered reason that was reported first wins. */
+/* Why the guest is not running. */
 enum vm_end {
 	VM_END_NONE,     /* it runs */
 	VM_END_POWEROFF, /* ACPI S5 */
@@ -37,7 +38,7 @@ struct vm_config {
 struct vcpu; /* vmm/vcpu.h, private to vmm */
 
 struct vm {
-	const char *name;
+	char *name;
 	int kvm_fd, fd;
 	unsigned int cpus;
 	uint32_t *apic_ids;
@@ -52,6 +53,8 @@ struct vm {
 	/* private to vmm */
 	struct vcpu **vcpu;
 	struct gmem_listener slot_listener;
+	unsigned int ram_slot[2]; /* below and above 4 GiB */
+	pthread_mutex_t end_lock; /* orders vm_stop() calls; vCPUs read end without it */
 	_Atomic int end;
 	int end_fd;
 	char end_text[256];
@@ -74,23 +77,34 @@ int vm_create(const struct vm_config *cfg, struct err *e, struct vm **ret);
 /* Stops vCPUs if they run; PCI functions are destroyed first. NULL is allowed. */
 void vm_destroy(struct vm *vm);
 
-/* Set the boot vCPU to @entry, the others to wait for SIPI, and start the threads. */
+/*
+ * Set the boot vCPU to @entry, the others wait for SIPI, and start the threads. Uses the signal
+ * SIGRTMIN. On failure no thread is left.
+ */
 int vm_start(struct vm *vm, const struct boot_entry *entry, struct err *e);
 /*
- * Any thread, also a vCPU's: the guest ended for @why. The first call counts. Makes vm_end_fd()
- * readable; vCPUs stop at their next exit.
+ * Any thread, also a vCPU's, at any time from vm_create() on: the guest ended for @why. The first
+ * call counts. Makes vm_end_fd() readable; a vCPU stops at its next exit, or when vm_join() kicks
+ * it. A VM that is stopped before vm_start() ends without running an instruction.
  */
 void vm_stop(struct vm *vm, enum vm_end why, const char *text);
 /* Becomes readable when the guest ended, for the event loop. */
 int vm_end_fd(const struct vm *vm);
-/* Kick every vCPU out of KVM_RUN and join the threads. Returns why it ended. */
+/*
+ * Kick every vCPU out of KVM_RUN and join the threads; a guest that still runs is stopped first
+ * (VM_END_STOPPED). Returns why it ended. Control thread; harmless when nothing was started.
+ */
 enum vm_end vm_join(struct vm *vm);
 const char *vm_end_text(const struct vm *vm);
-/* After vm_join(): vCPUs, IOAPIC and PCI functions back to power-on, ready for vm_start(). */
+/*
+ * After vm_join(): vCPUs, IOAPIC and PCI functions back to power-on. Memory is as the guest left
+ * it. Before vm_start(): pci_root_place(), acpi_build(), boot_load() again.
+ */
 int vm_reset(struct vm *vm, struct err *e);
 
 void vm_stats(const struct vm *vm, struct vm_stats *ret);
-const char *vm_exit_name(unsigned int reason); /* "io", "mmio", "hlt", ... or "exit-<n>" */
+/* "io", "mmio", "hlt", ... or "exit-<n>"; static. */
+const char *vm_exit_name(unsigned int reason);
 
 /*
  * One KVM-side statistic summed over the VM and its vCPUs (KVM_GET_STATS_FD), e.g. "exits",
