@@ -150,9 +150,12 @@ int vdev_region(const struct vdev *d, unsigned int index, struct vdev_region *re
 static int region_pos(
 	const struct vdev *d, unsigned int index, uint64_t off, size_t len, uint64_t *ret)
 {
-	const struct vdev_region *reg = &d->regions[index];
+	const struct vdev_region *reg;
 
-	if (index >= d->n_regions || off > reg->size || len > reg->size - off)
+	if (index >= d->n_regions)
+		return -EINVAL;
+	reg = &d->regions[index];
+	if (off > reg->size || len > reg->size - off)
 		return -EINVAL;
 	*ret = reg->offset + off;
 	return 0;

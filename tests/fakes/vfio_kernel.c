@@ -561,7 +561,8 @@ void fk_windows(struct vfio_kernel *k, uint32_t n, const struct vfio_iova_range 
 	i->argsz = 0;
 	*fk_iommu_first(i) = 0;
 	memcpy(body, &n, sizeof(n));
-	memcpy(body + 8, v, n * sizeof(*v));
+	if (n)
+		memcpy(body + 8, v, n * sizeof(*v));
 	fk_cap(i, fk_iommu_first(i), VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, body,
 		8 + n * sizeof(*v));
 }
