@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vf-manager/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+
+#define CLASS_BRIDGE    0x06
+#define NODE_TIMEOUT_MS 10000
+
+/* What a function is bound to; "" = none. */
+struct binding {
+	char driver[VFM_NAME_MAX];
+	char override[VFM_NAME_MAX];
+	bool by_id; /* only if the driver knows the device: no override may force it */
+};
+
+struct move {
+	struct bdf bdf;
+	char name[BDF_STRLEN];
+	pid_t stuck;
+};
+
+static void binding_of(const struct vfm_function *f, struct binding *ret)
+{
+	*ret = (struct binding){0};
+	memcpy(ret->driver, f->driver, sizeof(ret->driver));
+	memcpy(ret->override, f->driver_override, sizeof(ret->override));
+}
+
+static int override_write(struct vfm *v, struct move *m, const char *driver, struct err *e)
+{
+	/* A lone newline clears it; an empty write would do nothing. */
+	int r = dev_write(v, m->bdf, "driver_override", *driver ? driver : "\n");
+
+	if (r < 0) {
+		err_sys(e, -r, "write '%s' to driver_override", driver);
+		if (*explain("override", -r, ""))
+			err_append(e, "%s", explain("override", -r, ""));
+	}
+	return r;
+}
+
+static int bus_write(
+	struct vfm *v, struct move *m, const char *path, const char *what, struct err *e)
+{
+	int r = write_in_child(v, what, path, m->name, &m->stuck);
+
+	if (r == -ETIMEDOUT)
+		return err_set(e, ETIMEDOUT,
+			"%s: not done after %u s; process %d still waits for the kernel", what,
+			v->timeout_ms / 1000, (int)m->stuck);
+	if (r < 0) {
+		err_sys(e, -r, "%s", what);
+		if (*explain("probe", -r, ""))
+			err_append(e, "%s", explain("probe", -r, ""));
+	}
+	return r;
+}
+
+static int driver_unbind(struct vfm *v, struct move *m, const char *driver, struct err *e)
+{
+	char path[PATH_MAX], what[128];
+	struct vfm_function f;
+	int r;
+
+	snprintf(path, sizeof(path), "sys/bus/pci/drivers/%s/unbind", driver);
+	snprintf(what, sizeof(what), "unbind it from %s", driver);
+	r = bus_write(v, m, path, what, e);
+	if (r < 0)
+		return r;
+	if (function_read(v, m->bdf, &f) < 0)
+		return err_set(e, ENODEV, "%s: the device is gone", what);
+	if (*f.driver)
+		return err_set(e, EIO, "%s: it is bound to %s now", what, f.driver);
+	return 0;
+}
+
+static int driver_probe(
+	struct vfm *v, struct move *m, const char *driver, bool by_id, struct err *e)
+{
+	char what[128], klog[256], path[PATH_MAX] = "sys/bus/pci/drivers_probe";
+	int fd = klog_open(v), r;
+	struct vfm_function f;
+
+	if (by_id)
+		snprintf(path, sizeof(path), "sys/bus/pci/drivers/%s/bind", driver);
+	snprintf(what, sizeof(what), "bind it to %s", *driver ? driver : "the kernel's choice");
+	r = bus_write(v, m, path, what, e);
+	klog_last(fd, m->bdf, klog, sizeof(klog));
+	fd_close(fd);
+	if (r < 0) {
+		if (*klog)
+			err_append(e, "kernel log: %s", klog);
+		return r;
+	}
+	if (function_read(v, m->bdf, &f) < 0)
+		return err_set(e, ENODEV, "%s: the device is gone", what);
+	/* The probe file says success whatever came of it: the link is the answer. */
+	if (!*driver || !strcmp(f.driver, driver))
+		return 0;
+	err_set(e, EIO, "%s: the driver did not take it (driver now: %s)", what,
+		*f.driver ? f.driver : "none");
+	if (*klog)
+		err_append(e, "kernel log: %s", klog);
+	return -EIO;
+}
+
+/* One way from any binding to any other. Stops at the first failure. */
+static int binding_set(struct vfm *v, struct move *m, const struct binding *to, struct err *e)
+{
+	const char *force = to->by_id ? "" : to->driver;
+	struct vfm_function f;
+	int r;
+
+	r = function_read(v, m->bdf, &f);
+	if (r < 0)
+		return err_set(e, ENODEV, "the device is gone");
+	/*
+	 * Even a driver that had it, and so matches by its id, needs the override: with autoprobe
+	 * off the kernel probes a VF for nothing else.
+	 */
+	if (strcmp(f.driver, to->driver)) {
+		if (strcmp(f.driver_override, force)) {
+			r = override_write(v, m, force, e);
+			if (r < 0)
+				return r;
+		}
+		if (*f.driver) {
+			r = driver_unbind(v, m, f.driver, e);
+			if (r < 0)
+				return r;
+		}
+		if (*to->driver) {
+			r = driver_probe(v, m, to->driver, to->by_id, e);
+			if (r < 0)
+				return r;
+		}
+		function_read(v, m->bdf, &f);
+	}
+	if (strcmp(f.driver_override, to->override))
+		return override_write(v, m, to->override, e);
+	return 0;
+}
+
+/* After a failure: back to @from, or say in @e what is different now. 0 when it is as it was. */
+static int binding_undo(struct vfm *v, struct move *m, const struct binding *from, struct err *e)
+{
+	const volatile sig_atomic_t *cancel = v->cancel;
+	struct err why = {0};
+	struct vfm_function f = {0};
+	int r = -EBUSY;
+
+	v->cancel = NULL;
+	if (m->stuck)
+		err_set(&why, EBUSY, "left to that write");
+	else
+		r = binding_set(v, m, from, &why);
+	v->cancel = cancel;
+	if (r == 0)
+		return 0;
+	function_read(v, m->bdf, &f);
+	err_append(e, "not undone: driver '%s' was '%s', driver_override '%s' was '%s': %s",
+		f.driver, from->driver, f.driver_override, from->override, why.text);
+	return r;
+}
+
+static int check_bindable(const struct vfm_function *f, const char *driver, unsigned flags,
+	bool is_vfio, struct err *e)
+{
+	if (f->class >> 16 == CLASS_BRIDGE)
+		return err_set(e, ENOTSUP, "a bridge cannot be assigned");
+	if (f->kind == VFM_PF && f->num_vfs)
+		return err_set(e, EBUSY, "it has %u VFs, which would lose their PF: carve 0 first",
+			f->num_vfs);
+	if (f->kind != VFM_VF && !(flags & VFM_BIND_WHOLE))
+		return err_set(e, ENOTSUP,
+			"not a virtual function: the host would lose the whole device; say --whole "
+			"if that is wanted");
+	if (f->kind != VFM_VF && f->admin_up)
+		return err_set(e, EBUSY, "its interface %s is up: 'ip link set %s down' first",
+			f->netdev, f->netdev);
+	if (is_vfio && f->iommu_group < 0)
+		return err_set(e, ENOTSUP,
+			"it is in no IOMMU group: turn on VT-d or AMD-Vi in the firmware set-up "
+			"and "
+			"boot with intel_iommu=on");
+	return 0;
+}
+
+/*
+ * Drivers made to be forced on a device. Any other, told by an override to take a device it does
+ * not know, pokes at registers it misreads.
+ */
+static bool driver_takes_any(struct vfm *v, const char *driver)
+{
+	static const char *const names[] = {"pci-stub", "uio_pci_generic", "igb_uio"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (!strcmp(driver, names[i]))
+			return true;
+	}
+	return driver_is_vfio(v, driver);
+}
+
+static int driver_available(struct vfm *v, const char *driver, struct err *e)
+{
+	char path[PATH_MAX];
+
+	if (!name_is_plain(driver))
+		return err_set(e, ENOENT, "'%s' is no driver's name", driver);
+	snprintf(path, sizeof(path), "sys/bus/pci/drivers/%s", driver);
+	if (sysfs_exists(&v->sys, path))
+		return 0;
+	/* Its module may have another name; then the user loads it. */
+	if (v->ops->load(v->ops_ctx, driver) == 0 && sysfs_exists(&v->sys, path))
+		return 0;
+	return err_set(e, ENOENT, "the kernel has no PCI driver %s: 'modprobe %s' did not bring it",
+		driver, driver);
+}
+
+struct node_arg {
+	struct bdf bdf;
+};
+
+static int node_is_there(struct vfm *v, void *arg)
+{
+	const struct node_arg *a = arg;
+	struct vfm_function f;
+	char path[128];
+
+	if (function_read(v, a->bdf, &f) < 0)
+		return -ENODEV;
+	snprintf(path, sizeof(path), "dev/vfio/%d", f.iommu_group);
+	if (sysfs_exists(&v->sys, path))
+		return 1;
+	snprintf(path, sizeof(path), "dev/vfio/devices/%s", f.vfio_cdev);
+	return *f.vfio_cdev && sysfs_exists(&v->sys, path);
+}
+
+static int bind_steps(
+	struct vfm *v, struct move *m, const struct binding *to, bool is_vfio, struct err *e)
+{
+	struct node_arg a = {m->bdf};
+	int r = binding_set(v, m, to, e);
+
+	if (r < 0 || !is_vfio)
+		return r;
+	r = wait_until(v, "its node in /dev/vfio",
+		v->timeout_ms < NODE_TIMEOUT_MS ? v->timeout_ms : NODE_TIMEOUT_MS, node_is_there,
+		&a);
+	if (r == -ETIMEDOUT)
+		return err_set(e, ETIMEDOUT,
+			"bound, but no node appeared in /dev/vfio: is devtmpfs mounted, udev "
+			"running?");
+	return r < 0 ? err_sys(e, -r, "wait for its node in /dev/vfio") : 0;
+}
+
+static int bind_locked(
+	struct vfm *v, struct move *m, const char *driver, unsigned flags, struct err *e)
+{
+	bool is_vfio = driver_is_vfio(v, driver), had_entry;
+	struct journal_entry entry = {0};
+	struct binding from, to = {0};
+	struct vfm_function f;
+	int r;
+
+	if (function_read(v, m->bdf, &f) < 0)
+		return err_set(e, ENODEV, "no such PCI function ('viaduct vf list' shows them)");
+	r = lock_domain(v, m->bdf, false, e);
+	if (r == 0)
+		r = lock_function(v, m->bdf, e);
+	if (r < 0)
+		return r;
+	if (function_read(v, m->bdf, &f) < 0)
+		return err_set(e, ENODEV, "the device is gone");
+	r = check_bindable(&f, driver, flags, is_vfio, e);
+	if (r < 0)
+		return r;
+	r = driver_available(v, driver, e);
+	if (r < 0)
+		return r;
+	if (f.kind == VFM_VF && !driver_takes_any(v, driver)) {
+		struct vfm_function pf;
+
+		if (function_read(v, f.pf, &pf) == 0 && !pf.autoprobe)
+			return err_set(e, ENOTSUP,
+				"sriov_drivers_autoprobe of its PF is off: the kernel gives its "
+				"VFs to no host driver until 1 is written there");
+	}
+	if (!strcmp(f.driver, driver))
+		return 0;
+	r = refuse_if_held(v, m->bdf, "its driver would be taken away", e);
+	if (r < 0)
+		return r;
+	binding_of(&f, &from);
+	snprintf(to.driver, sizeof(to.driver), "%s", driver);
+	to.by_id = !driver_takes_any(v, driver);
+	/* Kept while bound, so that no rescan gives it back to its own driver. */
+	if (!to.by_id)
+		snprintf(to.override, sizeof(to.override), "%s", driver);
+	had_entry = journal_read(v, m->bdf, JOURNAL_DRIVER, &entry) == 0;
+	if (!had_entry) {
+		memcpy(entry.value, from.driver, sizeof(entry.value));
+		memcpy(entry.override, from.override, sizeof(entry.override));
+		r = journal_write(v, m->bdf, JOURNAL_DRIVER, &entry, e);
+		if (r < 0)
+			return r;
+	}
+	r = bind_steps(v, m, &to, is_vfio, e);
+	if (r < 0 && binding_undo(v, m, &from, e) == 0 && !had_entry)
+		journal_remove(v, m->bdf, JOURNAL_DRIVER);
+	return r;
+}
+
+int vfm_bind(struct vfm *v, struct bdf b, const char *driver, unsigned flags, struct err *e)
+{
+	_drops_locks_ struct vfm *locked = v;
+	struct move m = {.bdf = b};
+	int r;
+
+	bdf_format(b, m.name);
+	r = bind_locked(v, &m, driver, flags, e);
+	return r < 0 ? err_wrap(e, r, "bind %s to %s", m.name, driver) : 0;
+}
+
+/* No record of ours: VFIO got it from someone else, so the kernel chooses. */
+static int release_unrecorded(
+	struct vfm *v, struct move *m, const struct vfm_function *f, struct err *e)
+{
+	static const struct binding none;
+	int r;
+
+	if (!driver_is_vfio(v, f->driver) && !driver_is_vfio(v, f->driver_override))
+		return 0;
+	if (!driver_is_vfio(v, f->driver))
+		return override_write(v, m, "", e);
+	vfm_note(v, "%s: no record of the driver it had: the kernel chooses", m->name);
+	r = binding_set(v, m, &none, e);
+	return r < 0 ? r : driver_probe(v, m, "", false, e);
+}
+
+static int release_locked(struct vfm *v, struct move *m, char *ret_driver, struct err *e)
+{
+	struct journal_entry entry;
+	struct binding from, to = {0};
+	struct vfm_function f;
+	int r;
+
+	if (function_read(v, m->bdf, &f) < 0)
+		return err_set(e, ENODEV, "no such PCI function ('viaduct vf list' shows them)");
+	r = refuse_if_held(v, m->bdf, "its driver would be taken away", e);
+	if (r == 0)
+		r = lock_domain(v, m->bdf, false, e);
+	if (r == 0)
+		r = lock_function(v, m->bdf, e);
+	if (r == 0 && function_read(v, m->bdf, &f) < 0)
+		r = err_set(e, ENODEV, "the device is gone");
+	if (r == 0)
+		r = refuse_if_held(v, m->bdf, "its driver would be taken away", e);
+	if (r < 0)
+		return r;
+	binding_of(&f, &from);
+	if (journal_read(v, m->bdf, JOURNAL_DRIVER, &entry) == 0) {
+		memcpy(to.driver, entry.value, sizeof(to.driver));
+		memcpy(to.override, entry.override, sizeof(to.override));
+		r = binding_set(v, m, &to, e);
+		if (r == 0)
+			journal_remove(v, m->bdf, JOURNAL_DRIVER);
+	} else {
+		r = release_unrecorded(v, m, &f, e);
+	}
+	if (r < 0) {
+		binding_undo(v, m, &from, e);
+		return r;
+	}
+	if (ret_driver && function_read(v, m->bdf, &f) == 0)
+		memcpy(ret_driver, f.driver, VFM_NAME_MAX);
+	return 0;
+}
+
+int vfm_release(struct vfm *v, struct bdf b, char *ret_driver, struct err *e)
+{
+	_drops_locks_ struct vfm *locked = v;
+	struct move m = {.bdf = b};
+	int r;
+
+	bdf_format(b, m.name);
+	r = release_locked(v, &m, ret_driver, e);
+	return r < 0 ? err_wrap(e, r, "release %s", m.name) : 0;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of vf-manager share. */
+#ifndef VIADUCT_VFM_INTERNAL_H
+#define VIADUCT_VFM_INTERNAL_H
+
+#include <limits.h>
+
+#include "vf-manager/vfm.h"
+
+#define MAX_VFS 65535u /* NumVFs is 16 bits: PCIe 5.0 §9.3.3.7 */
+
+struct vfm {
+	struct sysfs sys;
+	char run_dir[PATH_MAX];
+	const struct vfm_ops *ops;
+	void *ops_ctx;
+	unsigned timeout_ms;
+	void (*progress)(void *arg, const char *what, unsigned elapsed_ms);
+	void (*note)(void *arg, const char *text);
+	void *arg;
+	const volatile sig_atomic_t *cancel;
+	int lock_fd[2]; /* held locks, -1 = none: a child that blocks keeps them */
+	bool domain_exclusive;
+	struct pci_access *ids; /* pci.ids, opened when first asked */
+};
+
+/* context.c */
+extern const struct vfm_ops vfm_kernel_ops;
+void vfm_note(struct vfm *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Append "; <text>" to the message in @e (may be NULL). */
+void err_append(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int dev_write(struct vfm *v, struct bdf b, const char *attr, const char *text);
+int dev_read_u64(struct vfm *v, struct bdf b, const char *attr, uint64_t *ret);
+bool name_is_plain(const char *s); /* letters, digits, '-', '_', '.', ':'; not "." or ".." */
+
+/* wait.c */
+unsigned now_ms(void);
+/* Call @cond until it returns 1 or -errno. 0, that errno, -ETIMEDOUT, or -EINTR when cancelled. */
+int wait_until(struct vfm *v, const char *what, unsigned timeout_ms,
+	int (*cond)(struct vfm *v, void *arg), void *arg);
+/*
+ * Run @fn in a child with the context's deadline and return what it returned. On -ETIMEDOUT the
+ * child is left waiting in the kernel, with our locks, and *ret_pid names it.
+ */
+int call_in_child(struct vfm *v, const char *what, int (*fn)(struct vfm *v, void *arg), void *arg,
+	pid_t *ret_pid);
+/* A write that may block. @path is relative to the root. */
+int write_in_child(
+	struct vfm *v, const char *what, const char *path, const char *text, pid_t *ret_pid);
+
+/* journal.c */
+enum journal_kind { JOURNAL_DRIVER, JOURNAL_AUTOPROBE };
+struct journal_entry {
+	char value[VFM_NAME_MAX];    /* the driver, or the autoprobe switch */
+	char override[VFM_NAME_MAX]; /* driver_override */
+};
+/* Written for good when this returns 0: file and directory are synced. */
+int journal_write(struct vfm *v, struct bdf b, enum journal_kind kind,
+	const struct journal_entry *entry, struct err *e);
+/* -ENOENT when there is none, or it is of an earlier device at this address. */
+int journal_read(struct vfm *v, struct bdf b, enum journal_kind kind, struct journal_entry *ret);
+void journal_remove(struct vfm *v, struct bdf b, enum journal_kind kind);
+/* Both locks are dropped by locks_drop(). -EBUSY when another process keeps it. */
+int lock_domain(struct vfm *v, struct bdf b, bool exclusive, struct err *e);
+int lock_function(struct vfm *v, struct bdf b, struct err *e);
+/* Write @pid into the domain lock's file if we hold it alone: its children keep the lock. */
+void lock_hand_over(struct vfm *v, pid_t pid);
+void locks_drop(struct vfm **v);
+#define _drops_locks_ __attribute__((cleanup(locks_drop), unused))
+
+/* inventory.c */
+int function_read(struct vfm *v, struct bdf b, struct vfm_function *ret);
+/* VF number @index of @pf, from its virtfn link. 0 or -errno. */
+int vf_bdf(struct vfm *v, struct bdf pf, unsigned index, struct bdf *ret);
+/*
+ * Is the function open in VFIO? 1: by *ret (pid 0 when /proc does not tell). Looks at /proc, and
+ * at whether the group can be opened, since a device fd outlives the group's.
+ */
+int function_holder(struct vfm *v, const struct vfm_function *f, struct holder *ret);
+/* -EBUSY with the holder's name when it is open, else 0. @doing: "carve", ... */
+int refuse_if_held(struct vfm *v, struct bdf b, const char *doing, struct err *e);
+bool driver_is_vfio(struct vfm *v, const char *driver);
+
+/* netlink.c */
+/* vfm_ops.talk of the kernel. */
+int kernel_talk(
+	void *ctx, void *req, size_t len, unsigned timeout_ms, void **ret_reply, size_t *ret_len);
+struct vf_attr {
+	bool has_mac;
+	uint8_t mac[6];
+};
+/* Switch interface @ifindex on or off. */
+int link_set_up(struct vfm *v, int ifindex, bool up, struct err *e);
+int link_set_vf_mac(
+	struct vfm *v, int ifindex, unsigned vf, const uint8_t mac[static 6], struct err *e);
+/* Fill @vf[0..n): those the kernel did not report stay unknown. */
+int link_get_vfs(struct vfm *v, int ifindex, struct vf_attr *vf, size_t n, struct err *e);
+
+/* klog.c: the kernel's messages from here on. */
+int klog_open(struct vfm *v);
+/* The last one that names @b, into @buf; "" when there is none. */
+void klog_last(int fd, struct bdf b, char *buf, size_t size);
+
+/* explain.c: what errno means for a write of @attr, and what to do; "" when we do not know. */
+const char *explain(const char *attr, int code, const char *klog);
+
+#endif

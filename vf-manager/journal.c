@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * One small file per function and kind, "key value" lines, put in place by rename so that a kill -9
+ * leaves the old or the new one. It names the device by boot and by the inode of its sysfs
+ * directory: a VF that was destroyed and made anew at the same address is another device.
+ */
+#include "vf-manager/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+
+static const char *const kind_name[] = {
+	[JOURNAL_DRIVER] = "driver",
+	[JOURNAL_AUTOPROBE] = "autoprobe",
+};
+
+static int run_dir_open(struct vfm *v, bool create)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s", v->run_dir);
+	for (char *p = path + 1; create && *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		*p = '/';
+	}
+	if (create && mkdir(path, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? -errno : fd;
+}
+
+static int device_identity(struct vfm *v, struct bdf b, char *buf, size_t size)
+{
+	char path[PATH_MAX], boot[64];
+	struct stat st;
+
+	if (fstatat(v->sys.root_fd, sysfs_pci_path(b, "", path, sizeof(path)), &st, 0) < 0)
+		return -errno;
+	if (sysfs_read(&v->sys, "proc/sys/kernel/random/boot_id", boot, sizeof(boot)) < 0)
+		snprintf(boot, sizeof(boot), "unknown");
+	snprintf(buf, size, "%s/%llu", boot, (unsigned long long)st.st_ino);
+	return 0;
+}
+
+static void entry_name(struct bdf b, enum journal_kind kind, char *buf, size_t size)
+{
+	char name[BDF_STRLEN];
+
+	snprintf(buf, size, "%s.%s", bdf_format(b, name), kind_name[kind]);
+}
+
+static int entry_store(int dir, const char *name, const char *text)
+{
+	char tmp[96];
+	_cleanup_fd_ int fd = -1;
+	int r = 0;
+
+	snprintf(tmp, sizeof(tmp), ".%s.%d", name, (int)getpid());
+	fd = openat(dir, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text) || fsync(fd) < 0 ||
+		renameat(dir, tmp, dir, name) < 0 || fsync(dir) < 0) {
+		r = errno ? -errno : -EIO;
+		unlinkat(dir, tmp, 0);
+	}
+	return r;
+}
+
+int journal_write(struct vfm *v, struct bdf b, enum journal_kind kind,
+	const struct journal_entry *entry, struct err *e)
+{
+	char name[64], id[128], text[512];
+	_cleanup_fd_ int dir = run_dir_open(v, true);
+	int r = dir < 0 ? dir : device_identity(v, b, id, sizeof(id));
+
+	if (r >= 0) {
+		entry_name(b, kind, name, sizeof(name));
+		snprintf(text, sizeof(text), "device %s\nvalue %s\noverride %s\nend\n", id,
+			entry->value, entry->override);
+		r = entry_store(dir, name, text);
+	}
+	if (r < 0)
+		return err_sys(e, -r, "note its present state in %s (is it writable? run as root)",
+			v->run_dir);
+	return 0;
+}
+
+/* The rest of the line that starts with @key, copied; false when missing or too long. */
+static bool entry_field(const char *text, const char *key, char *buf, size_t size)
+{
+	const char *p = text, *end;
+	size_t n = strlen(key);
+
+	while (strncmp(p, key, n) || p[n] != ' ') {
+		p = strchr(p, '\n');
+		if (!p)
+			return false;
+		p++;
+	}
+	p += n + 1;
+	end = strchr(p, '\n');
+	if (!end || (size_t)(end - p) >= size)
+		return false;
+	memcpy(buf, p, (size_t)(end - p));
+	buf[end - p] = '\0';
+	return true;
+}
+
+int journal_read(struct vfm *v, struct bdf b, enum journal_kind kind, struct journal_entry *ret)
+{
+	char name[64], id[128], seen[128], text[1024];
+	_cleanup_fd_ int dir = run_dir_open(v, false);
+	struct journal_entry entry;
+	struct sysfs d = {.root_fd = dir};
+	int r;
+
+	if (dir < 0)
+		return dir;
+	entry_name(b, kind, name, sizeof(name));
+	r = sysfs_read(&d, name, text, sizeof(text) - 1);
+	if (r < 0)
+		return r;
+	/* sysfs_read() takes the last newline away. */
+	memcpy(text + r, "\n", 2);
+	r = device_identity(v, b, id, sizeof(id));
+	if (r < 0)
+		return r;
+	if (!entry_field(text, "device", seen, sizeof(seen)) || strcmp(seen, id))
+		return -ENOENT;
+	if (strncmp(text, "device ", 7) || !strstr(text, "\nend\n") ||
+		!entry_field(text, "value", entry.value, sizeof(entry.value)) ||
+		!entry_field(text, "override", entry.override, sizeof(entry.override)))
+		return -ENOENT;
+	if ((*entry.value && !name_is_plain(entry.value)) ||
+		(*entry.override && !name_is_plain(entry.override)))
+		return -ENOENT;
+	*ret = entry;
+	return 0;
+}
+
+void journal_remove(struct vfm *v, struct bdf b, enum journal_kind kind)
+{
+	_cleanup_fd_ int dir = run_dir_open(v, false);
+	char name[64];
+
+	if (dir < 0)
+		return;
+	entry_name(b, kind, name, sizeof(name));
+	unlinkat(dir, name, 0);
+}
+
+struct lock_arg {
+	int fd, how;
+};
+
+static int lock_try(struct vfm *v, void *arg)
+{
+	struct lock_arg *l = arg;
+
+	if (flock(l->fd, l->how | LOCK_NB) == 0)
+		return 1;
+	return errno == EWOULDBLOCK || errno == EINTR ? 0 : -errno;
+}
+
+/* Only for the message of those who wait; so a failure costs no more than a name. */
+static void lock_sign(int fd, pid_t pid)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d\n", (int)pid);
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, strlen(text), 0) < 0)
+		log_debug("vf-manager: sign lock file: %s", strerror(errno));
+}
+
+void lock_hand_over(struct vfm *v, pid_t pid)
+{
+	if (v->lock_fd[0] >= 0 && v->domain_exclusive)
+		lock_sign(v->lock_fd[0], pid);
+}
+
+static int lock_take(struct vfm *v, const char *name, int how, int *ret_fd, struct err *e)
+{
+	_cleanup_fd_ int dir = run_dir_open(v, true), fd = -1;
+	struct sysfs d = {.root_fd = dir};
+	struct lock_arg arg = {.how = how};
+	char pid[16];
+	int r;
+
+	if (dir >= 0)
+		fd = openat(dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return err_sys(
+			e, dir < 0 ? -dir : errno, "lock %s/%s (run as root)", v->run_dir, name);
+	arg.fd = fd;
+	r = wait_until(v, "another viaduct vf to finish", 3000, lock_try, &arg);
+	if (r == -ETIMEDOUT) {
+		if (sysfs_read(&d, name, pid, sizeof(pid)) <= 0)
+			snprintf(pid, sizeof(pid), "unknown");
+		return err_set(e, EBUSY,
+			"another viaduct vf is at work (process %s, lock %s/%s): wait for it to "
+			"end",
+			pid, v->run_dir, name);
+	}
+	if (r < 0)
+		return err_sys(e, -r, "lock %s/%s", v->run_dir, name);
+	if (how == LOCK_EX)
+		lock_sign(fd, getpid());
+	*ret_fd = fd_steal(&fd);
+	return 0;
+}
+
+int lock_domain(struct vfm *v, struct bdf b, bool exclusive, struct err *e)
+{
+	char name[32];
+
+	v->domain_exclusive = exclusive;
+	snprintf(name, sizeof(name), "domain-%04x.lock", b.domain);
+	return lock_take(v, name, exclusive ? LOCK_EX : LOCK_SH, &v->lock_fd[0], e);
+}
+
+int lock_function(struct vfm *v, struct bdf b, struct err *e)
+{
+	char bdf[BDF_STRLEN], name[BDF_STRLEN + 8];
+
+	snprintf(name, sizeof(name), "%s.lock", bdf_format(b, bdf));
+	return lock_take(v, name, LOCK_EX, &v->lock_fd[1], e);
+}
+
+void locks_drop(struct vfm **v)
+{
+	/* The files stay: removing a lock file another process waits on would split the lock. */
+	for (int i = 1; i >= 0; i--)
+		(*v)->lock_fd[i] = fd_close((*v)->lock_fd[i]);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The rtnetlink messages that set and report VF attributes, built and read by hand: libnl-route 3.7
+ * writes some of them wrongly and cannot read others. Pure functions of bytes.
+ */
+#ifndef VIADUCT_VFM_VFATTR_H
+#define VIADUCT_VFM_VFATTR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vf-manager/internal.h"
+
+struct nl_msg;
+
+/* RTM_SETLINK with the interface's flags. NULL when out of memory; free with nlmsg_free(). */
+struct nl_msg *link_up_encode(int ifindex, bool up);
+/* RTM_SETLINK with IFLA_VF_MAC. */
+struct nl_msg *vf_mac_encode(int ifindex, unsigned vf, const uint8_t mac[static 6]);
+/* RTM_GETLINK for the VF records of one interface, without their statistics. */
+struct nl_msg *vf_query_encode(int ifindex);
+
+/*
+ * Read the answer to a request: @reply is hostile. An error message gives its negative errno, and
+ * the kernel's own words in @e when it sent some; an acknowledgement 0. An RTM_NEWLINK of @ifindex
+ * fills those of vf[0..n) that it reports (the rest is untouched) and gives 0. -EBADMSG otherwise.
+ */
+int vf_reply_decode(
+	const void *reply, size_t len, int ifindex, struct vf_attr *vf, size_t n, struct err *e);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * SR-IOV functions of this machine: find them, carve VFs out of a PF, configure them and move them
+ * between drivers. The kernel is the database: what a function is and has is read from sysfs and
+ * rtnetlink each time. The runtime directory keeps only what the kernel forgets, namely the driver
+ * a function had before we took it, so that a later process (or the next one after a kill -9) can
+ * put it back.
+ *
+ * A struct vfm belongs to one thread. Two processes may work at once: carving is serialised per PCI
+ * domain, binding per function (flock in the runtime directory).
+ */
+#ifndef VIADUCT_VFM_H
+#define VIADUCT_VFM_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/bdf.h"
+#include "common/err.h"
+#include "common/holder.h"
+#include "common/sysfs.h"
+
+#define VFM_NAME_MAX 64 /* longest driver or interface name we accept, with its NUL */
+#define VFM_RUN_DIR  "/run/viaduct/vf"
+
+struct vfm;
+
+/* How the kernel is changed; one set for the kernel, one for the tests. Reads go through sysfs.h. */
+struct vfm_ops {
+	/*
+	 * Write a sysfs attribute. May block for as long as the kernel likes: the caller runs it
+	 * in a child process where that matters. 0 or -errno.
+	 */
+	int (*write)(
+		void *ctx, const struct sysfs *s, const char *path, const char *text, size_t len);
+	/*
+	 * Send one rtnetlink request and give back the datagram that answers it (malloc'd, the
+	 * caller frees it). -ETIMEDOUT after @timeout_ms.
+	 */
+	int (*talk)(void *ctx, void *req, size_t len, unsigned timeout_ms, void **ret_reply,
+		size_t *ret_len);
+	/* Load the module of @driver. 0 or -errno. */
+	int (*load)(void *ctx, const char *driver);
+};
+
+struct vfm_config {
+	const char *root;          /* NULL: "/"; below it sys/, proc/ and dev/ are read */
+	const char *run_dir;       /* NULL: VFM_RUN_DIR; made when first written to */
+	const struct vfm_ops *ops; /* NULL: the kernel */
+	void *ops_ctx;
+	unsigned timeout_ms; /* for each step the kernel takes its time for; 0: 60 s */
+	/* Called from time to time while waiting: what for, and since when. May be NULL. */
+	void (*progress)(void *arg, const char *what, unsigned elapsed_ms);
+	/* What a user should know though nothing failed ("brought eth0 up"). May be NULL. */
+	void (*note)(void *arg, const char *text);
+	void *arg;
+	/* Becomes non-zero when the user wants out: what was begun is undone. May be NULL. */
+	const volatile sig_atomic_t *cancel;
+};
+
+/* @c may be NULL. 0, -ENOMEM, or the errno of opening the root. Destroy takes NULL. */
+int vfm_create(const struct vfm_config *c, struct vfm **ret, struct err *e);
+void vfm_destroy(struct vfm *v);
+
+enum vfm_kind { VFM_OTHER, VFM_PF, VFM_VF };
+
+/* A PCI function as found. An empty string or a negative number says "none" or "unknown". */
+struct vfm_function {
+	struct bdf bdf;
+	enum vfm_kind kind;
+	uint16_t vendor, device;
+	uint32_t class;
+	char name[128]; /* from pci.ids */
+	char driver[VFM_NAME_MAX];
+	char driver_override[VFM_NAME_MAX];
+	char netdev[VFM_NAME_MAX]; /* the first, when there are several */
+	int ifindex;
+	char link[16]; /* operstate of the interface: up, down, unknown, ... */
+	bool admin_up; /* the interface is switched on */
+	/*
+	 * PF: the address of its interface. VF: the address its PF gives it (all zero: none given,
+	 * the VF's driver chooses), whether or not it has an interface now.
+	 */
+	uint8_t mac[6];
+	bool has_mac;
+	int iommu_group;
+	int numa_node;
+	char vfio_cdev[VFM_NAME_MAX]; /* "vfio3" for /dev/vfio/devices/vfio3 */
+	/* The process that has its VFIO node open; pid 0: none seen (other users': needs root). */
+	struct holder holder;
+	/* The driver `release` will give it back to; valid with taken. */
+	bool taken;
+	char original_driver[VFM_NAME_MAX];
+	/* PF */
+	unsigned total_vfs, num_vfs;
+	int autoprobe;
+	/* VF */
+	struct bdf pf;
+	int index; /* N of virtfnN */
+};
+
+enum vfm_list_flags {
+	VFM_LIST_ALL = 1 << 0, /* every function but bridges, not SR-IOV ones alone */
+};
+
+/*
+ * The functions of this machine: PFs in address order, each followed by its VFs in index order. A
+ * function that goes away while it is read is left out; a part that cannot be read is "unknown".
+ * Never waits for a carve that is under way. Free *ret with free(). Returns their number, or
+ * -ENOENT (no PCI bus in sysfs), -ENOMEM.
+ */
+int vfm_list(struct vfm *v, unsigned flags, struct vfm_function **ret, struct err *e);
+
+/* One function. -ENODEV when there is no such address. */
+int vfm_show(struct vfm *v, struct bdf b, struct vfm_function *ret, struct err *e);
+
+/* What happened; zero when nothing had to. */
+struct vfm_carve_result {
+	unsigned before, after; /* number of VFs */
+	bool changed;
+	unsigned write_ms, ready_ms; /* the kernel's write, and until all links were there */
+};
+
+/*
+ * Make @pf have exactly @n VFs, without a driver. The same number is a no-op, 0 destroys them;
+ * another number destroys all and makes new ones, which is refused, as 0 is, while one is open in
+ * VFIO. The PF is brought up first when it has an interface: some PFs answer their VFs only then.
+ * On failure the number, the autoprobe switch and the interface are as they were, or the text says
+ * what is not.
+ *
+ * -ENODEV no such function, -ENOTSUP not an SR-IOV PF or its driver cannot, -ERANGE more than it
+ * has, -EBUSY a VF is held (named) or another carve is under way, -ENOSPC the kernel made fewer,
+ * -ETIMEDOUT the kernel did not answer in time (the child that waits for it is named), -EINTR
+ * cancelled; else the kernel's errno with its meaning.
+ */
+int vfm_carve(
+	struct vfm *v, struct bdf pf, unsigned n, struct vfm_carve_result *ret, struct err *e);
+
+/*
+ * Give VF @vf the address @mac; all zero lets its driver choose. Read back and compared. -ENODEV,
+ * -ENOTSUP (not a VF, PF without an interface, or its driver cannot), -EINVAL multicast,
+ * -EADDRINUSE the PF or another VF of it has it, -EIO the kernel reports another one afterwards.
+ */
+int vfm_set_mac(struct vfm *v, struct bdf vf, const uint8_t mac[static 6], struct err *e);
+
+enum vfm_bind_flags {
+	VFM_BIND_WHOLE = 1 << 0, /* also a function that is no VF: the host loses the device */
+};
+
+/*
+ * Bind @b to @driver and remember what it had. VFIO and stub drivers are forced on it through
+ * driver_override; any other takes it only if it knows the device. For a VFIO driver, return
+ * when its /dev/vfio node is there. Already so: no-op. On failure it is as it was, or the text says
+ * what is not. -ENODEV, -ENOTSUP (a bridge; not a VF and not VFM_BIND_WHOLE; no IOMMU group for
+ * VFIO), -ENOENT no such driver, -EBUSY held, or a PF that has VFs, -EIO the driver did not take it.
+ */
+int vfm_bind(struct vfm *v, struct bdf b, const char *driver, unsigned flags, struct err *e);
+
+/*
+ * Undo vfm_bind(): the driver (or none) and the override it had before the first one. A function
+ * that vfm_bind() never took is given to the driver the kernel chooses if VFIO has it, else left
+ * alone. Writes the driver it has now ("" = none) into @ret_driver (VFM_NAME_MAX bytes, or NULL).
+ * -EBUSY held (named); on failure as for vfm_bind().
+ */
+int vfm_release(struct vfm *v, struct bdf b, char *ret_driver, struct err *e);
+
+#endif
