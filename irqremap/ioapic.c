@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The IOAPIC: Intel 82093AA datasheet (290566-001, 1996), "DS" below, with the EOI register of its
- * successors (Intel ICH9 datasheet §13.5).
+ * successors (Intel 82801BA datasheet, "ICH2" below, §9.5.5).
  *
  * The chip holds no latch. An edge on a masked pin is ignored (DS §3.2.4, "Interrupt Mask"; Linux
  * knows: startup_ioapic_irq() asks the 8259 for it), and a level is there as long as the line is:
@@ -19,7 +19,7 @@
 
 #include "irqremap/internal.h"
 
-/* Register window, DS §3.1; EOIR from ICH9 §13.5.4. */
+/* Register window, DS §3.1; EOIR from ICH2 §9.5.5. */
 #define IOREGSEL 0x00
 #define IOWIN    0x10
 #define IOEOI    0x40
@@ -119,7 +119,7 @@ static bool rte_sends(uint64_t rte)
 	return false;
 }
 
-/* ICH9 §5.9.4: the message of an entry; the redirection hint is set for lowest priority. */
+/* ICH2 §5.8.5.5: the message of an entry; the redirection hint is set for lowest priority. */
 static struct irq_msi rte_message(uint64_t rte)
 {
 	return (struct irq_msi){
