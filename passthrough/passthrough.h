@@ -44,6 +44,7 @@ int assigned_add(struct vm *vm, struct ioas *io, const struct sysfs *sysfs, stru
 	struct err *e, struct assigned **ret);
 struct bdf assigned_bdf(const struct assigned *a);
 uint8_t assigned_devfn(const struct assigned *a);
-void assigned_stats(const struct assigned *a, struct assigned_stats *ret);
+/* Any thread, but it reads /proc/interrupts: not for a loop. */
+void assigned_stats(struct assigned *a, struct assigned_stats *ret);
 
 #endif

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Guest RAM in an I/O address space: a listener of guest memory that maps gpa = iova. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "passthrough/passthrough.h"
+
+struct dma_map {
+	struct gmem_listener listener;
+	struct ioas *io;
+	struct gmem *mem;
+};
+
+static int dma_map_add(struct gmem_listener *l, const struct gmem_region *r, struct err *e)
+{
+	struct dma_map *m = container_of(l, struct dma_map, listener);
+	int ret;
+
+	ret = ioas_map(m->io, r->gpa, r->size, r->hva, IOAS_READ | IOAS_WRITE, e);
+	if (ret < 0)
+		return err_wrap(e, ret, "map guest RAM at gpa %#" PRIx64 " for DMA", r->gpa);
+	return 0;
+}
+
+static void dma_map_del(struct gmem_listener *l, const struct gmem_region *r)
+{
+	struct dma_map *m = container_of(l, struct dma_map, listener);
+	struct err e = {0};
+
+	if (ioas_unmap(m->io, r->gpa, r->size, &e) < 0)
+		log_debug("unmap guest RAM: %s", e.text);
+}
+
+/* The reserved window, i.e. the gap of @windows, in which @ram first leaves them. */
+static struct range window_reserved(const struct range_list *windows, struct range ram)
+{
+	struct range gap = {.start = 0, .end = UINT64_MAX};
+
+	for (size_t i = 0; i < windows->n; i++) {
+		gap.end = windows->v[i].start;
+		if (range_overlaps(gap, ram))
+			return gap;
+		gap.start = windows->v[i].end;
+	}
+	gap.end = UINT64_MAX;
+	return gap;
+}
+
+static int windows_check(struct ioas *io, struct gmem *mem, struct err *e)
+{
+	_cleanup_(range_list_finish) struct range_list windows = {0};
+	const struct gmem_region *v;
+	struct range ram, gap;
+	unsigned int n;
+	int r;
+
+	r = ioas_windows(io, &windows);
+	if (r < 0)
+		return err_sys(e, -r, "ask for the DMA windows of the IOMMU");
+	n = gmem_regions(mem, &v);
+	for (unsigned int i = 0; i < n; i++) {
+		if (!range_make(v[i].gpa, v[i].size, &ram))
+			return err_set(e, ERANGE, "guest RAM at %#" PRIx64 " wraps", v[i].gpa);
+		if (range_list_contains(&windows, ram))
+			continue;
+		gap = window_reserved(&windows, ram);
+		if (gap.end == UINT64_MAX)
+			return err_set(e, ERANGE,
+				"guest RAM [%#" PRIx64 ", %#" PRIx64
+				") ends above what the IOMMU can translate (%#" PRIx64
+				"): give the guest less memory",
+				ram.start, ram.end, gap.start);
+		return err_set(e, ERANGE,
+			"guest RAM [%#" PRIx64 ", %#" PRIx64
+			") overlaps the IOMMU's reserved window [%#" PRIx64 ", %#" PRIx64
+			"): give the guest less memory, so that it ends below",
+			ram.start, ram.end, gap.start, gap.end);
+	}
+	return 0;
+}
+
+int dma_map_create(struct ioas *io, struct gmem *mem, struct err *e, struct dma_map **ret)
+{
+	struct dma_map *m;
+	int r;
+
+	/* Both would come back from the kernel as a bare errno after seconds of pinning. */
+	r = ioas_memlock_check(gmem_size(mem), e);
+	if (r < 0)
+		return r;
+	r = windows_check(io, mem, e);
+	if (r < 0)
+		return r;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return err_sys(e, ENOMEM, "DMA mapping of guest RAM");
+	*m = (struct dma_map){
+		.listener = {.add = dma_map_add, .del = dma_map_del},
+		.io = io,
+		.mem = mem,
+	};
+	r = gmem_listen(mem, &m->listener, e);
+	if (r < 0) {
+		free(m);
+		return r;
+	}
+	*ret = m;
+	return 0;
+}
+
+void dma_map_destroy(struct dma_map *m)
+{
+	if (!m)
+		return;
+	gmem_unlisten(m->mem, &m->listener);
+	free(m);
+}

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Interrupts: the eventfds of the guest's vectors, lent to VFIO. The same eventfd is the trigger in
+ * VFIO and the irqfd in KVM, so an interrupt goes from the host's handler into the guest with no
+ * code of ours, and hardware that can post interrupts pairs the two by it (include/linux/irqbypass.h).
+ *
+ * Masking by the guest detaches the irqfd in vmm and does not come here: VFIO stays armed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <linux/pci_regs.h>
+
+#include "common/bytes.h"
+#include "common/cleanup.h"
+#include "passthrough/internal.h"
+
+#define INTERRUPTS "proc/interrupts"
+#define INTERRUPTS_MAX \
+	(16u << 20) /* a column per CPU and a line per interrupt; more is no such file */
+#define LINE_CPUS_MAX 8192u
+
+/* ---- statistics ---- */
+
+uint64_t vectors_count_line(const char *line, const char *bdf)
+{
+	char tail[BDF_STRLEN + 2];
+	uint64_t sum = 0, n;
+	const char *p;
+	char *end;
+
+	snprintf(tail, sizeof(tail), "(%s)", bdf);
+	p = strstr(line, " vfio-msi");
+	if (!p)
+		p = strstr(line, " vfio-intx");
+	if (!p || !strstr(p, tail))
+		return 0;
+	p = strchr(line, ':');
+	if (!p)
+		return 0;
+	p++;
+	for (unsigned int i = 0; i < LINE_CPUS_MAX; i++) {
+		p += strspn(p, " ");
+		if (*p < '0' || *p > '9')
+			break;
+		n = strtoull(p, &end, 10);
+		/* Behind the columns comes the chip's name, which may begin with a digit. */
+		if (*end != ' ')
+			break;
+		sum += n;
+		p = end;
+	}
+	return sum;
+}
+
+/* What the host has counted since the vectors were armed: the kernel forgets with the disarm. */
+static uint64_t host_irqs(const struct assigned *a)
+{
+	_cleanup_file_ FILE *f = NULL;
+	_cleanup_free_ char *line = NULL;
+	size_t size = 0, total = 0;
+	uint64_t sum = 0;
+	ssize_t n;
+	int fd;
+
+	fd = openat(a->sysfs.root_fd, INTERRUPTS, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	f = fdopen(fd, "re");
+	if (!f) {
+		fd_close(fd);
+		return 0;
+	}
+	while (total < INTERRUPTS_MAX && (n = getline(&line, &size, f)) > 0) {
+		total += (size_t)n;
+		sum += vectors_count_line(line, a->name);
+	}
+	return sum;
+}
+
+void vectors_stats(struct assigned *a, unsigned int *ret_armed, uint64_t *ret_host_irqs)
+{
+	struct vectors *v = &a->vec;
+	unsigned int armed = 0;
+
+	pthread_mutex_lock(&v->lock);
+	for (unsigned int i = 0; i < v->armed; i++)
+		armed += v->fds[i] >= 0;
+	*ret_armed = armed;
+	*ret_host_irqs = v->past + (v->armed ? host_irqs(a) : 0);
+	pthread_mutex_unlock(&v->lock);
+}
+
+/* ---- arming ---- */
+
+static void disarm_locked(struct assigned *a)
+{
+	struct vectors *v = &a->vec;
+	struct err e = {0};
+
+	if (v->index < 0)
+		return;
+	if (v->armed)
+		v->past += host_irqs(a);
+	if (vdev_irq_disarm(a->dev, (unsigned int)v->index, &e) < 0)
+		log_warn("%s", e.text);
+	v->index = -1;
+	v->armed = 0;
+}
+
+/* The vectors the guest uses now: up to the last with an fd, one at least, so that the device's own
+ * enable bit follows the guest's (mailboxes of PF and VF drivers rely on it). */
+static unsigned int used(unsigned int count, const int *fds)
+{
+	while (count > 1 && fds[count - 1] < 0)
+		count--;
+	return count;
+}
+
+static int arm_first(struct assigned *a, int index, unsigned int n, const int *fds, struct err *e)
+{
+	struct vectors *v = &a->vec;
+	int r;
+
+	r = vdev_irq_arm(a->dev, (unsigned int)index, 0, n, fds, e);
+	if (r < 0)
+		return r;
+	v->index = index;
+	v->armed = n;
+	memcpy(v->fds, fds, n * sizeof(*fds));
+	return 0;
+}
+
+/*
+ * Nothing is armed. With NORESIZE the kernel cannot add vectors later without dropping all, so the
+ * whole range is taken at once, most of it silent; when the host has too few, what is used now.
+ */
+static int arm_all(struct assigned *a, int index, unsigned int count, const int *fds, bool fixed,
+	struct err *e)
+{
+	unsigned int need = used(count, fds);
+	int r;
+
+	if (!fixed)
+		return arm_first(a, index, need, fds, e);
+	r = arm_first(a, index, count, fds, e);
+	if (r == -ENOSPC && need < count)
+		r = arm_first(a, index, need, fds, e);
+	return r;
+}
+
+static bool changed(const struct vectors *v, unsigned int i, const int *fds)
+{
+	return i < v->armed ? fds[i] != v->fds[i] : fds[i] >= 0;
+}
+
+/* Some are armed: tell the kernel of the fds that are new, runs of neighbours in one call. */
+static int arm_changed(
+	struct assigned *a, unsigned int count, const int *fds, bool fixed, struct err *e)
+{
+	struct vectors *v = &a->vec;
+	unsigned int end;
+	int r;
+
+	for (unsigned int i = 0; i < count; i = end) {
+		end = i + 1;
+		if (!changed(v, i, fds))
+			continue;
+		if (fixed && i >= v->armed) {
+			int index = v->index;
+
+			disarm_locked(a);
+			return arm_first(a, index, used(count, fds), fds, e);
+		}
+		while (end < count && changed(v, end, fds) && !(fixed && end == v->armed))
+			end++;
+		r = vdev_irq_arm(a->dev, (unsigned int)v->index, i, end - i, fds + i, e);
+		if (r < 0)
+			return r;
+		/* What lies in between is not used by the guest and not allocated in the kernel. */
+		for (; v->armed < i; v->armed++)
+			v->fds[v->armed] = -1;
+		memcpy(v->fds + i, fds + i, (end - i) * sizeof(*fds));
+		if (v->armed < end)
+			v->armed = end;
+	}
+	return 0;
+}
+
+static int vectors_arm(void *ctx, unsigned int count, const int *fds)
+{
+	const struct vectors_kind *k = ctx;
+	struct assigned *a = k->a;
+	struct vectors *v = &a->vec;
+	struct err e = {0};
+	struct vdev_irq irq;
+	bool fixed;
+	int r;
+
+	r = vdev_irq(a->dev, (unsigned int)k->index, &irq);
+	if (r < 0 || count > v->max)
+		return -EINVAL;
+	/* Only MSI-X can grow: the number of MSI vectors is written in the capability. */
+	fixed = irq.noresize || k->index == VFIO_PCI_MSI_IRQ_INDEX;
+	pthread_mutex_lock(&v->lock);
+	/* VFIO has one kind armed at a time (drivers/vfio/pci/vfio_pci_intrs.c, is_irq_none()). */
+	if (v->index != k->index)
+		disarm_locked(a);
+	if (v->index < 0)
+		r = arm_all(a, k->index, count, fds, fixed, &e);
+	else
+		r = arm_changed(a, count, fds, fixed, &e);
+	pthread_mutex_unlock(&v->lock);
+	if (r < 0)
+		log_guest(&a->limit, "%s", e.text);
+	return r;
+}
+
+static void vectors_disarm_op(void *ctx)
+{
+	const struct vectors_kind *k = ctx;
+	struct vectors *v = &k->a->vec;
+
+	pthread_mutex_lock(&v->lock);
+	if (v->index == k->index)
+		disarm_locked(k->a);
+	pthread_mutex_unlock(&v->lock);
+}
+
+void vectors_disarm(struct assigned *a)
+{
+	pthread_mutex_lock(&a->vec.lock);
+	disarm_locked(a);
+	pthread_mutex_unlock(&a->vec.lock);
+}
+
+/* ---- building ---- */
+
+static struct range hole(uint64_t off, uint64_t size)
+{
+	return (struct range){off, off + size};
+}
+
+static int msix_build(struct assigned *a, unsigned int n, struct err *e)
+{
+	const uint8_t *cap = &a->func.cfg[a->cfg.msix.off];
+	uint32_t table = (uint32_t)le_load(cap + PCI_MSIX_TABLE, 4);
+	uint32_t pba = (uint32_t)le_load(cap + PCI_MSIX_PBA, 4);
+	unsigned int table_bar = table & PCI_MSIX_TABLE_BIR, pba_bar = pba & PCI_MSIX_PBA_BIR;
+	const struct msi_ops ops = {vectors_arm, vectors_disarm_op, &a->kind_msix};
+	const struct quirk *q;
+	int r;
+
+	table &= PCI_MSIX_TABLE_OFFSET;
+	pba &= PCI_MSIX_PBA_OFFSET;
+	q = quirk_find((uint16_t)le_load(&a->func.cfg[PCI_VENDOR_ID], 2),
+		(uint16_t)le_load(&a->func.cfg[PCI_DEVICE_ID], 2));
+	if (q && q->pba_off_fixed && pba_bar < PCI_BARS && pba >= a->bar[pba_bar].region.size) {
+		log_debug("%s: pending bits at %#x instead of %#x: %s", a->name, q->pba_off, pba,
+			q->why);
+		pba = q->pba_off;
+	}
+	r = pci_func_msix(
+		&a->func, a->host.irq, a->cfg.msix.off, n, table_bar, table, pba_bar, pba, &ops, e);
+	if (r < 0)
+		return r;
+	a->bar[table_bar].hole[0] = hole(table, (uint64_t)n * PCI_MSIX_ENTRY_SIZE);
+	a->bar[pba_bar].hole[1] = hole(pba, (n + 63) / 64 * 8);
+	return 0;
+}
+
+int vectors_init(struct assigned *a, struct err *e)
+{
+	const struct msi_ops msi_ops = {vectors_arm, vectors_disarm_op, &a->kind_msi};
+	struct vdev_irq irq_msi = {0}, irq_msix = {0};
+	const uint8_t *cfg = a->func.cfg;
+	unsigned int n_msi = 0, n_msix = 0;
+	int r = 0;
+
+	vdev_irq(a->dev, VFIO_PCI_MSI_IRQ_INDEX, &irq_msi);
+	vdev_irq(a->dev, VFIO_PCI_MSIX_IRQ_INDEX, &irq_msix);
+	if (a->cfg.msi.off) {
+		n_msi = 1u << ((cfg[a->cfg.msi.off + PCI_MSI_FLAGS] & PCI_MSI_FLAGS_QMASK) >> 1);
+		while (n_msi > MSI_MAX || n_msi > irq_msi.count)
+			n_msi >>= 1;
+	}
+	if (a->cfg.msix.off) {
+		n_msix = ((uint32_t)le_load(&cfg[a->cfg.msix.off + PCI_MSIX_FLAGS], 2) &
+				 PCI_MSIX_FLAGS_QSIZE) +
+			 1;
+		/* The table has as many entries as it says: all of them must be kept from the guest. */
+		if (n_msix > irq_msix.count)
+			return err_set(e, EPROTO,
+				"%s: its MSI-X table has %u entries, VFIO offers %u interrupts",
+				a->name, n_msix, irq_msix.count);
+	}
+	a->vec.max = n_msi > n_msix ? n_msi : n_msix;
+	if (!a->vec.max) {
+		log_warn("%s: it has neither MSI nor MSI-X and will not interrupt the guest",
+			a->name);
+		return 0;
+	}
+	a->vec.fds = calloc(a->vec.max, sizeof(*a->vec.fds));
+	if (!a->vec.fds)
+		return err_sys(e, ENOMEM, "%s: %u vectors", a->name, a->vec.max);
+	if (n_msix)
+		r = msix_build(a, n_msix, e);
+	if (r == 0 && n_msi)
+		r = pci_func_msi(&a->func, a->host.irq, a->cfg.msi.off, n_msi, &msi_ops, e);
+	return r;
+}
+
+void vectors_finish(struct assigned *a)
+{
+	vectors_disarm(a);
+	free(a->vec.fds);
+	a->vec.fds = NULL;
+	pthread_mutex_destroy(&a->vec.lock);
+}
