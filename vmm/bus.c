@@ -87,13 +87,20 @@ static int edge_cmp(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* How many bytes an access to @r can begin at. */
+static uint64_t region_span(const struct bus_region *r)
+{
+	return r->starts && r->starts < r->size ? r->starts : r->size;
+}
+
 /* Index of the region that answers at @addr, b->n when none does. */
 static size_t bus_first_at(const struct bus *b, uint64_t addr)
 {
 	size_t i;
 
 	for (i = 0; i < b->n; i++)
-		if (addr >= b->region[i].base && addr - b->region[i].base < b->region[i].size)
+		if (addr >= b->region[i].base &&
+			addr - b->region[i].base < region_span(&b->region[i]))
 			break;
 	return i;
 }
@@ -104,7 +111,7 @@ static void bus_rebuild(struct bus *b)
 
 	for (size_t i = 0; i < b->n; i++) {
 		b->edge[edges++] = b->region[i].base;
-		b->edge[edges++] = b->region[i].base + b->region[i].size;
+		b->edge[edges++] = b->region[i].base + region_span(&b->region[i]);
 	}
 	if (edges)
 		qsort(b->edge, edges, sizeof(*b->edge), edge_cmp);
