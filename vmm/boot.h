@@ -13,11 +13,22 @@
 #include "common/err.h"
 #include "vmm/gmem.h"
 
+/*
+ * Who unpacks a bzImage. The host does it several times faster than the kernel's own decompressor,
+ * but then the kernel runs at its link address: no KASLR in the guest.
+ */
+enum boot_decompress {
+	BOOT_DECOMPRESS_AUTO,  /* host when it can, else guest */
+	BOOT_DECOMPRESS_GUEST, /* the image's own decompressor, with KASLR */
+	BOOT_DECOMPRESS_HOST,  /* -ENOEXEC when this build cannot unpack the image */
+};
+
 struct boot_config {
-	const char *kernel;  /* path: bzImage, or an ELF with a PVH note */
+	const char *kernel;  /* path: bzImage, or an ELF (see below) */
 	const char *initrd;  /* path or NULL */
 	const char *cmdline; /* not NULL */
 	uint64_t rsdp_gpa;
+	enum boot_decompress decompress;
 };
 
 enum boot_mode { BOOT_LONG64, BOOT_PVH32 };
@@ -30,10 +41,14 @@ struct boot_entry {
 	uint64_t rbx; /* BOOT_PVH32: start info */
 	uint64_t cr3; /* BOOT_LONG64: identity map of at least the first 4 GiB */
 	uint64_t gdt_base;
-	uint16_t gdt_limit; /* entries: null, null, 0x10 code, 0x18 data (and TSS) */
+	uint16_t gdt_limit; /* entries: null, null, 0x10 code, 0x18 data, 0x20 TSS */
 };
 
 /*
+ * An ELF with a PVH note (XEN_ELFNOTE_PHYS32_ENTRY), 32 or 64 bits, is entered as BOOT_PVH32; an
+ * x86-64 ELF without one at e_entry as BOOT_LONG64 with a zero page, as a vmlinux expects.
+ * Kernels are loaded at or above 1 MiB; below it are the structures made here and the ACPI tables.
+ *
  * Load kernel, initrd, command line, zero page/start info with e820, page tables and GDT. May be
  * called again after a guest reboot. Errors name the file: -ENOENT, -EACCES; -ENOEXEC: not a
  * kernel, or truncated, or no 64-bit entry; -E2BIG: kernel, initrd or command line does not fit
