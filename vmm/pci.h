@@ -153,6 +153,11 @@ struct pci_root;
 int pci_root_create(const struct pci_root_config *cfg, struct err *e, struct pci_root **ret);
 /* Destroys the functions too, last added first. NULL is allowed. */
 void pci_root_destroy(struct pci_root *root);
+/*
+ * Destroy the functions, last added first, and keep the root: assigned devices are closed here,
+ * before the DMA mappings they use are taken away.
+ */
+void pci_root_clear(struct pci_root *root);
 /* First free device number on bus 0 (function 0). -ENOSPC. */
 int pci_root_slot(const struct pci_root *root, uint8_t *ret_devfn);
 /*

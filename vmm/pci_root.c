@@ -303,10 +303,8 @@ int pci_root_create(const struct pci_root_config *cfg, struct err *e, struct pci
 	return 0;
 }
 
-void pci_root_destroy(struct pci_root *root)
+void pci_root_clear(struct pci_root *root)
 {
-	if (!root)
-		return;
 	while (root->last) {
 		struct pci_func *f = root->last;
 
@@ -314,6 +312,13 @@ void pci_root_destroy(struct pci_root *root)
 		root->func[f->devfn] = NULL;
 		func_destroy(f);
 	}
+}
+
+void pci_root_destroy(struct pci_root *root)
+{
+	if (!root)
+		return;
+	pci_root_clear(root);
 	bus_remove(root->cfg.pio, LAYOUT_PORT_CFC, root);
 	bus_remove(root->cfg.pio, LAYOUT_PORT_CF8, root);
 	bus_remove(root->cfg.mmio, LAYOUT_ECAM, root);

@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* `viaduct run`: arguments, the event loop, exit status. */
+#include "cli/run.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <systemd/sd-event.h>
+
+#include "common/cleanup.h"
+#include "common/dmafault.h"
+#include "common/log.h"
+
+#define MIB (1024ull * 1024)
+
+enum {
+	OPT_KERNEL = 256,
+	OPT_INITRD,
+	OPT_CMDLINE,
+	OPT_CPUS,
+	OPT_MEMORY,
+	OPT_MEMORY_LOW,
+	OPT_HUGE,
+	OPT_ASSIGN,
+	OPT_NAME,
+	OPT_STATS,
+	OPT_NO_REBOOT
+};
+
+static const struct argp_option options[] = {
+	{"kernel", OPT_KERNEL, "FILE", 0, "bzImage, or ELF with a PVH note (required)", 0},
+	{"initrd", OPT_INITRD, "FILE", 0, "Initial RAM disk", 0},
+	{"cmdline", OPT_CMDLINE, "TEXT", 0, "Kernel command line (default: console=ttyS0)", 0},
+	{"cpus", OPT_CPUS, "N", 0, "Virtual CPUs (default: 1)", 0},
+	{"memory", OPT_MEMORY, "MIB", 0,
+		"Guest memory, MiB; a suffix M or G is taken (default: 256)", 0},
+	{"memory-below-4g", OPT_MEMORY_LOW, "MIB", 0,
+		"At most this much of it below 4 GiB, the rest above (default: 3072)", 0},
+	{"hugepages", OPT_HUGE, NULL, 0, "Guest memory from 2 MiB pages", 0},
+	{"assign", OPT_ASSIGN, "BDF[,BDF...]", 0,
+		"Give the guest this PCI function, bound to vfio-pci; may be repeated", 0},
+	{"name", OPT_NAME, "NAME", 0, "Name of the guest in messages (default: guest)", 0},
+	{"stats", OPT_STATS, "FILE", 0, "Write figures as JSON at exit, and on SIGUSR1", 0},
+	{"no-reboot", OPT_NO_REBOOT, NULL, 0, "Exit with status 4 when the guest reboots", 0},
+	{0},
+};
+
+/* "512", "512M" or "2G" into bytes. */
+static int size_parse(const char *s, uint64_t *ret)
+{
+	uint64_t unit = MIB, v;
+	char *end;
+
+	if (*s < '0' || *s > '9')
+		return -EINVAL;
+	errno = 0;
+	v = strtoull(s, &end, 10);
+	if (errno)
+		return -EINVAL;
+	if (*end == 'G' || *end == 'g')
+		unit = 1024 * MIB;
+	if (*end && strchr("MmGg", *end))
+		end++;
+	if (*end || __builtin_mul_overflow(v, unit, ret))
+		return -EINVAL;
+	return 0;
+}
+
+static int assign_parse(struct run_options *o, const char *arg, struct argp_state *state)
+{
+	_cleanup_free_ char *copy = strdup(arg);
+	char *save = NULL;
+
+	if (!copy)
+		return ENOMEM;
+	for (char *s = strtok_r(copy, ",", &save); s; s = strtok_r(NULL, ",", &save)) {
+		struct bdf b;
+
+		if (bdf_parse(s, &b) < 0)
+			argp_error(state,
+				"--assign: '%s' is no PCI address; write it as lspci does, e.g. "
+				"0000:3b:02.1",
+				s);
+		for (unsigned int i = 0; i < o->n_assign; i++) {
+			if (bdf_equal(o->assign[i], b))
+				argp_error(state, "--assign: %s is given twice", s);
+		}
+		if (o->n_assign == RUN_MAX_ASSIGN)
+			argp_error(state, "--assign: at most %u devices", RUN_MAX_ASSIGN);
+		o->assign[o->n_assign++] = b;
+	}
+	return 0;
+}
+
+static bool name_valid(const char *s)
+{
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
+
+	return n && n <= 64 && !s[n] && s[0] != '.' && s[0] != '-';
+}
+
+static error_t parse_opt(int key, char *arg, struct argp_state *state)
+{
+	struct run_options *o = state->input;
+	char *end;
+	unsigned long v;
+
+	switch (key) {
+	case OPT_KERNEL: o->kernel = arg; break;
+	case OPT_INITRD: o->initrd = arg; break;
+	case OPT_CMDLINE: o->cmdline = arg; break;
+	case OPT_CPUS:
+		errno = 0;
+		v = strtoul(arg, &end, 10);
+		if (*arg < '0' || *arg > '9' || *end || errno || v < 1 || v > 4096)
+			argp_error(state, "--cpus: '%s' is not a number from 1 up", arg);
+		o->cpus = (unsigned int)v;
+		break;
+	case OPT_MEMORY:
+		if (size_parse(arg, &o->memory) < 0)
+			argp_error(
+				state, "--memory: '%s' is not a size in MiB (or with M or G)", arg);
+		if (!o->memory)
+			argp_error(state, "--memory: a guest needs memory; 0 is none");
+		break;
+	case OPT_MEMORY_LOW:
+		if (size_parse(arg, &o->memory_low) < 0 || !o->memory_low ||
+			o->memory_low > 3072 * MIB)
+			argp_error(state,
+				"--memory-below-4g: '%s' is not a size from 1 to 3072 MiB", arg);
+		break;
+	case OPT_HUGE: o->hugepages = true; break;
+	case OPT_ASSIGN: return assign_parse(o, arg, state);
+	case OPT_NAME:
+		if (!name_valid(arg))
+			argp_error(state,
+				"--name: '%s': use letters, digits, '-', '_' and '.', at most 64",
+				arg);
+		o->name = arg;
+		break;
+	case OPT_STATS: o->stats = arg; break;
+	case OPT_NO_REBOOT: o->no_reboot = true; break;
+	case ARGP_KEY_ARG: argp_error(state, "'%s' is not an option", arg); break;
+	case ARGP_KEY_END:
+		if (!o->kernel)
+			argp_error(state, "--kernel FILE is missing");
+		break;
+	default: return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const char doc[] =
+	"Run a guest under KVM, with PCI functions assigned through VFIO.\v"
+	"The guest's serial console is on standard input and output. On a terminal, Ctrl-A x "
+	"ends the guest and Ctrl-A Ctrl-A sends one Ctrl-A.\n\n"
+	"Exit status: 0 guest powered off, 1 it could not be started, 2 wrong usage, 3 guest "
+	"crashed (triple fault), 4 guest rebooted and --no-reboot was given, 5 KVM could not "
+	"go on, 6 ended by the escape key, 128+N ended by signal N.";
+
+/* ---- the event loop ---- */
+
+struct run {
+	struct guest guest;
+	const struct run_options *opt;
+	struct stats_file *stats;
+	sd_event *event;
+	sd_event_source *stdin_source;
+	int kmsg_fd;
+	int status;
+	/* bytes read from stdin that the UART had no room for yet */
+	uint8_t input[256];
+	size_t input_len;
+};
+
+static const char *end_name(enum vm_end end)
+{
+	switch (end) {
+	case VM_END_NONE: return "running";
+	case VM_END_POWEROFF: return "poweroff";
+	case VM_END_REBOOT: return "reboot";
+	case VM_END_CRASH: return "crash";
+	case VM_END_STOPPED: return "stopped";
+	case VM_END_ERROR: return "error";
+	}
+	return "?";
+}
+
+static void say(const struct run *r, const char *text)
+{
+	fprintf(stderr, "viaduct run: %s: %s\n", r->opt->name, text);
+}
+
+/* Stop the vCPUs; writers waiting for stdout must let go first. */
+static enum vm_end guest_halt(struct run *r)
+{
+	console_stop(r->guest.console);
+	return vm_join(r->guest.vm);
+}
+
+static int on_end(sd_event_source *s, int fd, uint32_t revents, void *ctx)
+{
+	struct run *r = ctx;
+	struct err e = {0};
+	enum vm_end end = guest_halt(r);
+
+	if (end == VM_END_REBOOT && !r->opt->no_reboot) {
+		int ret = guest_restart(&r->guest, &e);
+
+		if (ret == 0)
+			return 0;
+		say(r, e.text);
+		r->status = RUN_START_FAILED;
+		return sd_event_exit(r->event, 0);
+	}
+	switch (end) {
+	case VM_END_POWEROFF: r->status = RUN_POWEROFF; break;
+	case VM_END_REBOOT: r->status = RUN_REBOOT; break;
+	case VM_END_CRASH:
+		r->status = RUN_CRASH;
+		say(r, "the guest crashed (triple fault)");
+		break;
+	case VM_END_ERROR:
+		r->status = RUN_KVM_ERROR;
+		say(r, vm_end_text(r->guest.vm));
+		break;
+	case VM_END_STOPPED: /* status was set by who stopped it */
+	case VM_END_NONE: break;
+	}
+	return sd_event_exit(r->event, 0);
+}
+
+static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *ctx)
+{
+	struct run *r = ctx;
+
+	r->status = RUN_SIGNAL + (int)si->ssi_signo;
+	vm_stop(r->guest.vm, VM_END_STOPPED, NULL);
+	return 0;
+}
+
+static int on_usr1(sd_event_source *s, const struct signalfd_siginfo *si, void *ctx)
+{
+	struct run *r = ctx;
+	struct err e = {0};
+
+	if (r->stats && stats_write(r->stats, &r->guest, end_name(VM_END_NONE), 0, &e) < 0)
+		say(r, e.text);
+	return 0;
+}
+
+/* Give the UART what we hold; returns true when all of it was taken. */
+static bool input_flush(struct run *r)
+{
+	size_t n = uart_input(r->guest.uart, r->input, r->input_len);
+
+	r->input_len -= n;
+	memmove(r->input, r->input + n, r->input_len);
+	return r->input_len == 0;
+}
+
+static int on_stdin(sd_event_source *s, int fd, uint32_t revents, void *ctx)
+{
+	struct run *r = ctx;
+	enum console_key key;
+	int n;
+
+	n = console_read(r->guest.console, r->input, sizeof(r->input), &key);
+	if (n == -EPIPE)
+		return sd_event_source_set_enabled(s, SD_EVENT_OFF);
+	if (n < 0)
+		return sd_event_source_set_enabled(s, SD_EVENT_OFF);
+	if (key == CONSOLE_QUIT) {
+		r->status = RUN_QUIT;
+		vm_stop(r->guest.vm, VM_END_STOPPED, NULL);
+		return 0;
+	}
+	r->input_len = (size_t)n;
+	/* Read on only when the guest has taken these: that is the flow control. */
+	if (!input_flush(r))
+		return sd_event_source_set_enabled(s, SD_EVENT_OFF);
+	return 0;
+}
+
+/* The UART's FIFO was drained by the guest. */
+static int on_room(sd_event_source *s, int fd, uint32_t revents, void *ctx)
+{
+	struct run *r = ctx;
+	uint64_t n;
+
+	if (read(fd, &n, sizeof(n)) < 0)
+		return 0;
+	if (r->stdin_source && input_flush(r))
+		return sd_event_source_set_enabled(r->stdin_source, SD_EVENT_ON);
+	return 0;
+}
+
+static int on_kmsg(sd_event_source *s, int fd, uint32_t revents, void *ctx)
+{
+	struct run *r = ctx;
+	struct guest *g = &r->guest;
+	struct dma_fault f;
+	char line[1024], a[BDF_STRLEN];
+
+	while (kmsg_next(fd, line, sizeof(line)) > 0) {
+		if (!dma_fault_parse(line, &f))
+			continue;
+		for (unsigned int i = 0; i < r->opt->n_assign; i++) {
+			if (!bdf_equal(f.bdf, assigned_bdf(g->assigned[i])))
+				continue;
+			g->dma_faults++;
+			/* The first ones tell the story; a guest must not fill the log. */
+			if (g->dma_faults <= 16)
+				fprintf(stderr,
+					"viaduct run: %s: %s: the IOMMU blocked a DMA %s at iova "
+					"0x%" PRIx64 " (reason 0x%x): outside the guest's memory\n",
+					r->opt->name, bdf_format(f.bdf, a),
+					f.interrupt ? "interrupt"
+					: f.write   ? "write"
+						    : "read",
+					f.iova, f.reason);
+		}
+	}
+	return 0;
+}
+
+static int run_sources(struct run *r)
+{
+	static const int stops[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+	int ret;
+
+	for (size_t i = 0; i < ARRAY_SIZE(stops); i++) {
+		ret = sd_event_add_signal(r->event, NULL, stops[i], on_signal, r);
+		if (ret < 0)
+			return ret;
+	}
+	ret = sd_event_add_signal(r->event, NULL, SIGUSR1, on_usr1, r);
+	if (ret < 0)
+		return ret;
+	ret = sd_event_add_io(r->event, NULL, vm_end_fd(r->guest.vm), EPOLLIN, on_end, r);
+	if (ret < 0)
+		return ret;
+	ret = sd_event_add_io(r->event, NULL, r->guest.room_fd, EPOLLIN, on_room, r);
+	if (ret < 0)
+		return ret;
+	/* A regular file or /dev/null cannot be polled: EPERM. Such input is not read. */
+	ret = sd_event_add_io(r->event, &r->stdin_source, STDIN_FILENO, EPOLLIN, on_stdin, r);
+	if (ret < 0 && ret != -EPERM)
+		return ret;
+	if (r->opt->n_assign) {
+		r->kmsg_fd = kmsg_open();
+		if (r->kmsg_fd >= 0) {
+			ret = sd_event_add_io(r->event, NULL, r->kmsg_fd, EPOLLIN, on_kmsg, r);
+			if (ret < 0)
+				return ret;
+		} else {
+			log_info("kernel log not readable (%s): DMA faults are not reported",
+				strerror(-r->kmsg_fd));
+		}
+	}
+	return 0;
+}
+
+static int run_guest(struct run *r)
+{
+	struct err e = {0};
+	int ret;
+
+	ret = sd_event_new(&r->event);
+	if (ret < 0) {
+		err_sys(&e, -ret, "make the event loop");
+		goto fail;
+	}
+	if (r->opt->stats) {
+		ret = stats_open(r->opt->stats, &e, &r->stats);
+		if (ret < 0)
+			goto fail;
+	}
+	ret = guest_init(&r->guest, r->opt, &e);
+	if (ret < 0)
+		goto fail;
+	ret = run_sources(r);
+	if (ret < 0) {
+		err_sys(&e, -ret, "watch signals and console");
+		goto fail;
+	}
+	ret = guest_start(&r->guest, &e);
+	if (ret < 0)
+		goto fail;
+	if (console_is_tty(r->guest.console))
+		fprintf(stderr, "viaduct run: %s: running; Ctrl-A x ends it\r\n", r->opt->name);
+	ret = sd_event_loop(r->event);
+	if (ret < 0) {
+		err_sys(&e, -ret, "run the event loop");
+		goto fail;
+	}
+	guest_halt(r);
+	r->guest.t.end = run_now();
+	if (r->kmsg_fd >= 0)
+		on_kmsg(NULL, r->kmsg_fd, 0, r);
+	if (r->stats && stats_write(r->stats, &r->guest, end_name((enum vm_end)r->guest.vm->end),
+				r->status, &e) < 0)
+		goto fail;
+	return r->status;
+fail:
+	if (r->guest.console)
+		console_leave(r->guest.console);
+	say(r, e.text);
+	return RUN_START_FAILED;
+}
+
+/* An assigned function may have 2048 vectors, an eventfd each. */
+static void raise_fd_limit(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+		l.rlim_cur = l.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &l);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct run_options opt = {
+		.name = "guest",
+		.cmdline = "console=ttyS0",
+		.cpus = 1,
+		.memory = 256 * MIB,
+	};
+	static const struct argp argp = {options, parse_opt, NULL, doc, NULL, NULL, NULL};
+	struct run r = {.opt = &opt, .kmsg_fd = -1};
+	char comm[16];
+	sigset_t set;
+	int status;
+
+	r.guest.t.start = run_now();
+	argp_err_exit_status = RUN_USAGE;
+	argp_parse(&argp, argc, argv, 0, NULL, &opt);
+
+	/* Who holds a device is told by this name: let it be the guest's. */
+	snprintf(comm, sizeof(comm), "viaduct:%s", opt.name);
+	prctl(PR_SET_NAME, comm);
+	/* Blocked before any thread exists: all of them inherit it, the event loop reads them. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGQUIT);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	raise_fd_limit();
+
+	status = run_guest(&r);
+	guest_finish(&r.guest);
+	stats_close(r.stats);
+	fd_close(r.kmsg_fd);
+	sd_event_unref(r.event);
+	return status;
+}

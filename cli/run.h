@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* `viaduct run`: its options, the guest it builds, and what it reports. Control thread only. */
+#ifndef VIADUCT_CLI_RUN_H
+#define VIADUCT_CLI_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cli/console.h"
+#include "common/bdf.h"
+#include "common/err.h"
+#include "common/sysfs.h"
+#include "devices/devices.h"
+#include "passthrough/passthrough.h"
+#include "vfio/vfio.h"
+#include "vmm/vm.h"
+
+#define RUN_MAX_ASSIGN 31 /* device numbers of bus 0 beside the host bridge */
+
+/* Exit status; docs/viaduct-run.1 lists the same. */
+enum run_status {
+	RUN_POWEROFF = 0,
+	RUN_START_FAILED = 1,
+	RUN_USAGE = 2,
+	RUN_CRASH = 3,
+	RUN_REBOOT = 4, /* with --no-reboot */
+	RUN_KVM_ERROR = 5,
+	RUN_QUIT = 6,     /* escape key */
+	RUN_SIGNAL = 128, /* + signal number */
+};
+
+struct run_options {
+	const char *name;
+	const char *kernel, *initrd, *cmdline;
+	unsigned int cpus;
+	uint64_t memory;     /* bytes */
+	uint64_t memory_low; /* bytes below 4 GiB at most, 0 = default */
+	bool hugepages;
+	bool no_reboot;
+	struct bdf assign[RUN_MAX_ASSIGN];
+	unsigned int n_assign;
+	const char *stats;
+};
+
+/* When things happened, CLOCK_MONOTONIC nanoseconds. */
+struct run_times {
+	int64_t start;     /* the process */
+	int64_t load;      /* spent loading kernel and initrd */
+	int64_t devices;   /* spent opening and resetting assigned devices */
+	int64_t dma_map;   /* spent mapping RAM for DMA */
+	int64_t first_run; /* from start to the first KVM_RUN */
+	int64_t end;
+};
+
+/* A guest and everything it is made of, in the order it is built. */
+struct guest {
+	const struct run_options *opt;
+	struct sysfs sysfs;
+	struct console *console;
+	int room_fd; /* eventfd: the UART can take input again */
+	struct vm *vm;
+	struct uart *uart;
+	struct pm *pm;
+	struct ioas *ioas;
+	struct assigned *assigned[RUN_MAX_ASSIGN];
+	struct dma_map *dma;
+	struct run_times t;
+	unsigned int reboots;
+	uint64_t dma_faults;
+};
+
+int64_t run_now(void);
+
+/* Build the guest; on failure the caller still calls guest_finish(). */
+int guest_init(struct guest *g, const struct run_options *opt, struct err *e);
+int guest_start(struct guest *g, struct err *e);
+/* After vm_join(): everything as after power-on, and running again. */
+int guest_restart(struct guest *g, struct err *e);
+/* Tear down in reverse order of building; also for a half-built guest. */
+void guest_finish(struct guest *g);
+
+struct stats_file;
+/* Open "<path>.<pid>.tmp" beside @path now, so that an unwritable place is a start-up error. */
+int stats_open(const char *path, struct err *e, struct stats_file **ret);
+/* Write the figures of @g and move the file into place. */
+int stats_write(
+	struct stats_file *s, const struct guest *g, const char *end, int status, struct err *e);
+/* Remove the temporary file. NULL is allowed. */
+void stats_close(struct stats_file *s);
+
+#endif

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Building a guest: one function in plain order, and its reverse. */
+#include "cli/run.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "vmm/acpi.h"
+#include "vmm/boot.h"
+#include "vmm/layout.h"
+
+int64_t run_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static void uart_out(void *ctx, const uint8_t *buf, size_t len)
+{
+	struct guest *g = ctx;
+
+	console_write(g->console, buf, len);
+}
+
+static void uart_room(void *ctx)
+{
+	struct guest *g = ctx;
+	uint64_t one = 1;
+
+	(void)!write(g->room_fd, &one, sizeof(one));
+}
+
+static void uart_irq(void *ctx, bool level)
+{
+	struct guest *g = ctx;
+
+	ioapic_set(g->vm->ioapic, LAYOUT_GSI_COM1, level);
+}
+
+static void pm_event(void *ctx, enum pm_event ev)
+{
+	struct guest *g = ctx;
+
+	switch (ev) {
+	case PM_POWEROFF: vm_stop(g->vm, VM_END_POWEROFF, NULL); break;
+	case PM_RESET: vm_stop(g->vm, VM_END_REBOOT, NULL); break;
+	}
+}
+
+static int guest_assign(struct guest *g, struct err *e)
+{
+	const struct run_options *opt = g->opt;
+	int64_t t = run_now();
+	int r;
+
+	if (!opt->n_assign)
+		return 0;
+	r = ioas_memlock_check(opt->memory, e);
+	if (r < 0)
+		return r;
+	r = ioas_create_type1(&vfio_sys_linux, e, &g->ioas);
+	if (r < 0)
+		return r;
+	for (unsigned int i = 0; i < opt->n_assign; i++) {
+		r = assigned_add(g->vm, g->ioas, &g->sysfs, opt->assign[i], -1, e, &g->assigned[i]);
+		if (r < 0)
+			return r;
+	}
+	g->t.devices = run_now() - t;
+	t = run_now();
+	r = dma_map_create(g->ioas, g->vm->mem, e, &g->dma);
+	g->t.dma_map = run_now() - t;
+	return r;
+}
+
+/* What firmware would do, before every start: BARs, tables, kernel. */
+static int guest_load(struct guest *g, struct err *e, struct boot_entry *ret)
+{
+	struct vm *vm = g->vm;
+	const struct acpi_config acpi = {
+		.cpus = vm->cpus,
+		.apic_ids = vm->apic_ids,
+		.mmio32 = vm->pci_mmio32,
+		.mmio64 = vm->pci_mmio64,
+		.pio = vm->pci_pio,
+	};
+	struct boot_config boot = {
+		.kernel = g->opt->kernel,
+		.initrd = g->opt->initrd,
+		.cmdline = g->opt->cmdline,
+	};
+	int r;
+
+	r = acpi_build(&acpi, vm->mem, e, &boot.rsdp_gpa);
+	if (r < 0)
+		return r;
+	return boot_load(&boot, vm->mem, e, ret);
+}
+
+int guest_init(struct guest *g, const struct run_options *opt, struct err *e)
+{
+	const struct vm_config cfg = {
+		.name = opt->name,
+		.cpus = opt->cpus,
+		.mem = {.size = opt->memory,
+			.low_max = opt->memory_low,
+			.hugepages = opt->hugepages},
+	};
+	const struct uart_ops uart_ops = {
+		.out = uart_out,
+		.irq = uart_irq,
+		.room = uart_room,
+		.ctx = g,
+	};
+	int r;
+
+	g->opt = opt;
+	g->sysfs.root_fd = -1;
+	g->room_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (g->room_fd < 0)
+		return err_sys(e, errno, "make an eventfd");
+	r = sysfs_open("/", &g->sysfs);
+	if (r < 0)
+		return err_sys(e, -r, "open /");
+	r = console_create(e, &g->console);
+	if (r < 0)
+		return r;
+	r = vm_create(&cfg, e, &g->vm);
+	if (r < 0)
+		return r;
+	r = uart_create(g->vm->pio, LAYOUT_PORT_COM1, &uart_ops, e, &g->uart);
+	if (r < 0)
+		return r;
+	r = pm_create(g->vm->pio, pm_event, g, e, &g->pm);
+	if (r < 0)
+		return r;
+	return 0;
+}
+
+int guest_start(struct guest *g, struct err *e)
+{
+	struct boot_entry entry;
+	int64_t t = run_now();
+	int r;
+
+	/* The kernel first: a wrong path must not cost a device its state. */
+	r = guest_load(g, e, &entry);
+	if (r < 0)
+		return r;
+	g->t.load = run_now() - t;
+	r = guest_assign(g, e);
+	if (r < 0)
+		return r;
+	r = pci_root_place(g->vm->pci, e);
+	if (r < 0)
+		return r;
+	r = console_enter(g->console, e);
+	if (r < 0)
+		return r;
+	g->t.first_run = run_now() - g->t.start;
+	return vm_start(g->vm, &entry, e);
+}
+
+int guest_restart(struct guest *g, struct err *e)
+{
+	struct boot_entry entry;
+	int r;
+
+	r = vm_reset(g->vm, e);
+	if (r < 0)
+		return r;
+	uart_reset(g->uart);
+	r = pci_root_place(g->vm->pci, e);
+	if (r < 0)
+		return r;
+	r = guest_load(g, e, &entry);
+	if (r < 0)
+		return r;
+	r = console_enter(g->console, e);
+	if (r < 0)
+		return r;
+	g->reboots++;
+	return vm_start(g->vm, &entry, e);
+}
+
+void guest_finish(struct guest *g)
+{
+	if (g->console) {
+		console_stop(g->console);
+		console_leave(g->console);
+	}
+	if (g->vm)
+		vm_join(g->vm);
+	/* Devices stop doing DMA (reset, closed) before the memory they reach goes away. */
+	if (g->vm)
+		pci_root_clear(g->vm->pci);
+	dma_map_destroy(g->dma);
+	ioas_destroy(g->ioas);
+	pm_destroy(g->pm);
+	uart_destroy(g->uart);
+	vm_destroy(g->vm);
+	console_destroy(g->console);
+	sysfs_close(&g->sysfs);
+	g->room_fd = fd_close(g->room_fd);
+}

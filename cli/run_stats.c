@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* --stats: the figures of a guest as JSON. */
+#include "cli/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+
+struct stats_file {
+	char *path, *tmp;
+};
+
+int stats_open(const char *path, struct err *e, struct stats_file **ret)
+{
+	struct stats_file *s = calloc(1, sizeof(*s));
+	int fd;
+
+	if (!s || !(s->path = strdup(path)) ||
+		asprintf(&s->tmp, "%s.%d.tmp", path, (int)getpid()) < 0) {
+		if (s)
+			s->tmp = NULL;
+		stats_close(s);
+		return err_set(e, ENOMEM, "out of memory");
+	}
+	fd = open(s->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0) {
+		int r = err_sys(e, errno, "--stats: create %s", s->tmp);
+
+		free(s->tmp);
+		s->tmp = NULL;
+		stats_close(s);
+		return r;
+	}
+	close(fd);
+	*ret = s;
+	return 0;
+}
+
+void stats_close(struct stats_file *s)
+{
+	if (!s)
+		return;
+	if (s->tmp)
+		unlink(s->tmp);
+	free(s->tmp);
+	free(s->path);
+	free(s);
+}
+
+static json_t *ms(int64_t ns)
+{
+	return json_real((double)(ns / 1000) / 1000.0);
+}
+
+static void put(json_t *o, const char *key, uint64_t v)
+{
+	json_object_set_new(o, key, json_integer((json_int_t)v));
+}
+
+static json_t *exits_json(const struct vm *vm)
+{
+	json_t *o = json_object();
+	struct vm_stats s;
+
+	vm_stats(vm, &s);
+	put(o, "total", s.total);
+	for (unsigned int i = 0; i < VM_EXIT_REASONS; i++) {
+		if (s.exits[i])
+			put(o, vm_exit_name(i), s.exits[i]);
+	}
+	return o;
+}
+
+/* What KVM counted itself, where this kernel tells. */
+static json_t *kvm_json(const struct vm *vm)
+{
+	static const char *const names[] = {"exits", "io_exits", "mmio_exits", "halt_exits",
+		"irq_exits", "irq_window_exits", "irq_injections", "signal_exits", "pf_fixed",
+		"pf_taken", "host_state_reload", "request_irq_exits", "hypercalls",
+		"insn_emulation"};
+	json_t *o = json_object();
+	uint64_t v;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (vm_kvm_stat(vm, names[i], &v) == 0)
+			put(o, names[i], v);
+	}
+	return o;
+}
+
+/* Resident memory in kB, by what is behind it. */
+static json_t *rss_json(void)
+{
+	_cleanup_file_ FILE *f = fopen("/proc/self/status", "re");
+	json_t *o = json_object();
+	char line[256];
+	unsigned long v;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "RssAnon: %lu", &v) == 1)
+			put(o, "anon", v);
+		else if (sscanf(line, "RssFile: %lu", &v) == 1)
+			put(o, "file", v);
+		else if (sscanf(line, "RssShmem: %lu", &v) == 1)
+			put(o, "shmem", v);
+	}
+	return o;
+}
+
+static json_t *assigned_json(const struct guest *g, uint64_t *irqfd, uint64_t *user)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < g->opt->n_assign; i++) {
+		struct assigned_stats s;
+		char host[BDF_STRLEN], in_guest[16];
+		json_t *o;
+
+		if (!g->assigned[i])
+			continue;
+		assigned_stats(g->assigned[i], &s);
+		snprintf(in_guest, sizeof(in_guest), "0000:00:%02x.%x",
+			assigned_devfn(g->assigned[i]) >> 3, assigned_devfn(g->assigned[i]) & 7);
+		o = json_object();
+		json_object_set_new(
+			o, "bdf", json_string(bdf_format(assigned_bdf(g->assigned[i]), host)));
+		json_object_set_new(o, "guest_bdf", json_string(in_guest));
+		put(o, "config_accesses", s.cfg_accesses);
+		put(o, "bar_accesses", s.bar_accesses);
+		put(o, "interrupts", s.host_irqs);
+		put(o, "vectors", s.vectors_armed);
+		json_array_append_new(list, o);
+		*user += s.user_irqs;
+		*irqfd += s.host_irqs > s.user_irqs ? s.host_irqs - s.user_irqs : 0;
+	}
+	return list;
+}
+
+static json_t *stats_json(const struct guest *g, const char *end, int status)
+{
+	json_t *root = json_object(), *o;
+	struct ioas_stats io = {0};
+	struct irq_stats irq;
+	uint64_t irqfd = 0, user = 0;
+
+	json_object_set_new(root, "name", json_string(g->opt->name));
+	json_object_set_new(root, "end", json_string(end));
+	put(root, "exit_status", (uint64_t)status);
+	put(root, "reboots", g->reboots);
+
+	o = json_object();
+	json_object_set_new(o, "load", ms(g->t.load));
+	json_object_set_new(o, "devices", ms(g->t.devices));
+	json_object_set_new(o, "dma_map", ms(g->t.dma_map));
+	json_object_set_new(o, "first_run", ms(g->t.first_run));
+	json_object_set_new(o, "total", ms((g->t.end ? g->t.end : run_now()) - g->t.start));
+	json_object_set_new(root, "phases_ms", o);
+
+	json_object_set_new(root, "exits", exits_json(g->vm));
+	json_object_set_new(root, "kvm", kvm_json(g->vm));
+
+	json_object_set_new(root, "assigned", assigned_json(g, &irqfd, &user));
+	irq_router_stats(g->vm->irq, &irq);
+	o = json_object();
+	put(o, "irqfd", irqfd);
+	put(o, "own", irq.sent + user);
+	put(o, "routes", irq.routes);
+	put(o, "route_commits", irq.route_commits);
+	put(o, "irqfd_calls", irq.irqfd_calls);
+	json_object_set_new(root, "interrupts", o);
+
+	if (g->ioas)
+		ioas_stats(g->ioas, &io);
+	o = json_object();
+	put(o, "map_calls", io.map_calls);
+	put(o, "map_bytes", io.map_bytes);
+	put(o, "unmap_calls", io.unmap_calls);
+	put(o, "faults", g->dma_faults);
+	json_object_set_new(root, "dma", o);
+
+	json_object_set_new(root, "rss_kb", rss_json());
+	return root;
+}
+
+int stats_write(
+	struct stats_file *s, const struct guest *g, const char *end, int status, struct err *e)
+{
+	json_t *root = stats_json(g, end, status);
+	int r;
+
+	r = root ? json_dump_file(root, s->tmp, JSON_INDENT(2)) : -1;
+	json_decref(root);
+	if (r < 0)
+		return err_sys(e, errno ? errno : EIO, "--stats: write %s", s->tmp);
+	if (rename(s->tmp, s->path) < 0)
+		return err_sys(e, errno, "--stats: rename %s to %s", s->tmp, s->path);
+	return 0;
+}
