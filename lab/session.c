@@ -26,6 +26,7 @@
 #define BOOT_TIMEOUT_MS      180000
 #define POWER_OFF_TIMEOUT_MS 5000
 #define DISK_BYTES           (64LL << 20)
+#define EXEC_FAILED          127
 /* Never blocks on a pipe that poll(2) calls writable. */
 #define WRITE_CHUNK 4096
 #define ESCAPE_KEY  0x1d /* Ctrl-], three times within a second */
@@ -46,6 +47,7 @@ struct session {
 	int messages; /* QEMU's own output */
 	bool ready;
 	bool exited;
+	bool exec_failed;
 	uint32_t status;
 	int signal;
 	uint64_t deadline_ms; /* for the boot, then for the power-off */
@@ -199,7 +201,7 @@ qemu_exec(char *const argv[], int control, int messages, pid_t parent)
 	dup2(messages, STDERR_FILENO);
 	execvp(argv[0], argv);
 	fprintf(stderr, "%s: %m\n", argv[0]);
-	_exit(127);
+	_exit(EXEC_FAILED);
 }
 
 static int file_anonymous(const char *name, long long size, struct err *e)
@@ -262,11 +264,14 @@ static int qemu_start(struct session *s, const char *kernel, const char *initrd,
 
 static void qemu_kill(struct session *s)
 {
+	int status = 0;
+
 	if (s->qemu <= 0)
 		return;
 	kill(s->qemu, SIGKILL);
-	while (waitpid(s->qemu, NULL, 0) < 0 && errno == EINTR)
+	while (waitpid(s->qemu, &status, 0) < 0 && errno == EINTR)
 		;
+	s->exec_failed = WIFEXITED(status) && WEXITSTATUS(status) == EXEC_FAILED;
 	s->qemu = -1;
 }
 
@@ -498,16 +503,22 @@ static int session_step(struct session *s, struct err *e)
 	return r;
 }
 
-/* The last part of what is in @fd, for a message. */
-static void tail_read(int fd, char *buf, size_t size)
+/*
+ * The last line of @fd that holds @with (NULL: any) and not @without (NULL: any), or "". Only the
+ * end of a long file is looked at.
+ */
+static void line_find(int fd, const char *with, const char *without, char *ret, size_t size)
 {
+	char buf[16384], *save = NULL;
 	off_t end = lseek(fd, 0, SEEK_END);
-	off_t from = end > (off_t)size - 1 ? end - (off_t)size + 1 : 0;
-	ssize_t n = pread(fd, buf, size - 1, from);
+	off_t from = end > (off_t)sizeof(buf) - 1 ? end - (off_t)sizeof(buf) + 1 : 0;
+	ssize_t n = pread(fd, buf, sizeof(buf) - 1, from);
 
+	*ret = '\0';
 	buf[n > 0 ? n : 0] = '\0';
-	for (n = (ssize_t)strlen(buf); n > 0 && buf[n - 1] == '\n'; n--)
-		buf[n - 1] = '\0';
+	for (char *line = strtok_r(buf, "\r\n", &save); line; line = strtok_r(NULL, "\r\n", &save))
+		if ((!with || strstr(line, with)) && (!without || !strstr(line, without)))
+			snprintf(ret, size, "%s", line);
 }
 
 /* Give the console's log a name; returns it, or NULL. */
@@ -534,29 +545,31 @@ static char *console_keep(struct session *s)
 	return path;
 }
 
-/* Say why in words the reader can act on: QEMU's own complaint, or where the console's log is. */
+/* Say why in words the reader can act on: QEMU's own complaint, and where the console's log is. */
 static int failure_explain(struct session *s, int r, struct err *e)
 {
 	_cleanup_free_ char *log = NULL;
-	char text[300], why[200];
+	char qemu[240], panic[160], why[200];
 
 	if (!e)
 		return r;
-	tail_read(s->messages, text, sizeof(text));
-	if (!s->ready && strstr(text, "is not a valid device model name"))
+	line_find(s->messages, NULL, "warning:", qemu, sizeof(qemu));
+	if (!s->ready && strstr(qemu, "is not a valid device model name"))
 		return err_set(e, ENODEV,
-			"this QEMU lacks a device the lab needs (%s): install qemu-system-x86 8.0 "
-			"or newer, on Debian 12 from backports; ./scripts/setup does it",
-			text);
-	if (!s->ready && strstr(text, "No such file or directory") && strstr(text, "qemu"))
+			"this QEMU lacks a device the lab needs (%s): install the Debian package "
+			"qemu-system-x86 8.0 or newer, on Debian 12 from backports; "
+			"./scripts/setup does it",
+			qemu);
+	if (s->exec_failed)
 		return err_set(e, ENOENT,
 			"%s: install the Debian package qemu-system-x86 (8.0 or newer) or run "
 			"./scripts/setup",
-			text);
+			qemu);
+	line_find(s->console, "Kernel panic", NULL, panic, sizeof(panic));
 	log = console_keep(s);
 	snprintf(why, sizeof(why), "%.199s", e->text);
-	return err_set(e, -r, "%s%s%s; L1's console: %s", why, *text ? "; QEMU: " : "", text,
-		log ? log : "not kept");
+	return err_set(e, -r, "%s%s%s%s%s; L1's console: %s", why, *qemu ? "; QEMU: " : "", qemu,
+		*panic ? "; " : "", panic, log ? log : "not kept");
 }
 
 static int session_loop(struct session *s, struct err *e)
