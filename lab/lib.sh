@@ -174,6 +174,22 @@ kernel_default_set()
 	mv "$work/default" "$cache/kernels/default"
 }
 
+# module_copy FILE DEST: neither L1's init nor busybox unpacks a compressed module (6.12 has them).
+module_copy()
+{
+	case $1 in
+	*.xz)
+		need xz xz-utils
+		xz -dc "$1" >"$2"
+		;;
+	*.zst)
+		need zstd zstd
+		zstd -qdc "$1" >"$2"
+		;;
+	*) cp "$1" "$2" ;;
+	esac
+}
+
 # modules_stage RELEASE DEST MODULE...: copy the modules and what they need to DEST, flat, and
 # print their file names in the order in which they load. A builtin or absent one is no error.
 modules_stage()
@@ -188,7 +204,8 @@ modules_stage()
 			say "kernel $rel has no module $mod"
 	done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' | while read -r line; do
 		file=${line##*/}
-		cp "$line" "$dest/$file"
+		file=${file%%.*}.ko
+		module_copy "$line" "$dest/$file"
 		printf '%s\n' "$file"
 	done
 }

@@ -62,7 +62,7 @@ refused 125 'is not an absolute path' env VIADUCT_CACHE=relative viaduct lab ima
 # A machine without the tool: only the programs linked here are on PATH.
 mkdir "$scratch/bin"
 for tool in bash sh cat cut sed awk sort head tail find mkdir mktemp mv cp rm ln sha256sum flock stat \
-	grep touch readelf tr apt-cache apt-get dpkg-deb depmod modprobe dirname chmod cpio busybox; do
+	grep touch readelf tr xz zstd apt-cache apt-get dpkg-deb depmod modprobe dirname chmod cpio busybox; do
 	ln -s "$(PATH=$PATH:/usr/sbin:/sbin command -v $tool)" "$scratch/bin/$tool" 2>/dev/null
 done
 viaduct=$(command -v viaduct)
