@@ -22,9 +22,8 @@ struct msi {
 	unsigned int count; /* vectors made and armed; 0 = disabled, or arming failed */
 	uint64_t errors;
 	struct log_limit limit;
-	uint32_t live, routed;
+	uint32_t live; /* vectors unmasked */
 	struct irq_vector *vec[MSI_MAX];
-	struct irq_msi msg[MSI_MAX];
 };
 
 static void msi_complain(struct msi *m, const char *what, const char *why)
@@ -40,7 +39,7 @@ static void vectors_free(struct msi *m)
 		irq_vector_destroy(m->vec[i]);
 		m->vec[i] = NULL;
 	}
-	m->live = m->routed = 0;
+	m->live = 0;
 	m->count = 0;
 }
 
@@ -84,35 +83,33 @@ static void msi_enable(struct msi *m, unsigned int count)
 	m->count = count;
 }
 
+static void vector_mask(struct msi *m, unsigned int i)
+{
+	if (m->live >> i & 1)
+		irq_vector_mask(m->vec[i]);
+	m->live &= ~(1u << i);
+}
+
 static void vector_sync(struct msi *m, unsigned int i, struct irq_msi msg, bool masked)
 {
-	uint32_t bit = 1u << i;
 	struct err e = {0};
 
 	if (masked) {
-		if (m->live & bit)
-			irq_vector_mask(m->vec[i]);
-		m->live &= ~bit;
+		vector_mask(m, i);
 		return;
 	}
-	if (!(m->routed & bit) || m->msg[i].addr != msg.addr || m->msg[i].data != msg.data) {
-		if (irq_vector_set(m->vec[i], msg, &e) < 0) {
-			/* The old message would raise an interrupt the guest has given away. */
-			if (m->live & bit)
-				irq_vector_mask(m->vec[i]);
-			m->live &= ~bit;
-			msi_complain(m, "route", e.text);
-			return;
-		}
-		m->msg[i] = msg;
-		m->routed |= bit;
+	if (irq_vector_set(m->vec[i], msg, &e) < 0) {
+		/* The old message would raise an interrupt the guest has given away. */
+		vector_mask(m, i);
+		msi_complain(m, "route", e.text);
+		return;
 	}
-	if (m->live & bit)
+	if (m->live >> i & 1)
 		return;
 	if (irq_vector_unmask(m->vec[i], &e) < 0)
 		msi_complain(m, "unmask", e.text);
 	else
-		m->live |= bit;
+		m->live |= 1u << i;
 }
 
 void msi_update(

@@ -30,8 +30,6 @@ enum { WORD_ADDR_LO, WORD_ADDR_HI, WORD_DATA, WORD_CTL };
 struct msix_entry {
 	uint32_t word[ENTRY_WORDS];
 	struct irq_vector *vec; /* NULL until first used */
-	bool routed;            /* vec has the message below */
-	struct irq_msi msg;
 };
 
 struct msix {
@@ -114,6 +112,14 @@ static void entry_make(struct msix *m, unsigned int i)
 	}
 }
 
+static void entry_stop(struct msix *m, unsigned int i)
+{
+	if (!bit_test(m->live, i))
+		return;
+	irq_vector_mask(m->entry[i].vec);
+	bit_put(m->live, i, false);
+}
+
 /* Give the vector its message and unmask it. It is made and the owner has its fd. */
 static void entry_start(struct msix *m, unsigned int i)
 {
@@ -124,18 +130,11 @@ static void entry_start(struct msix *m, unsigned int i)
 	};
 	struct err e = {0};
 
-	if (!en->routed || en->msg.addr != msg.addr || en->msg.data != msg.data) {
-		if (irq_vector_set(en->vec, msg, &e) < 0) {
-			/* The old message would raise an interrupt the guest has given away. */
-			if (bit_test(m->live, i)) {
-				irq_vector_mask(en->vec);
-				bit_put(m->live, i, false);
-			}
-			msix_complain(m, i, "route", e.text);
-			return;
-		}
-		en->msg = msg;
-		en->routed = true;
+	if (irq_vector_set(en->vec, msg, &e) < 0) {
+		/* The old message would raise an interrupt the guest has given away. */
+		entry_stop(m, i);
+		msix_complain(m, i, "route", e.text);
+		return;
 	}
 	if (bit_test(m->live, i))
 		return;
@@ -143,14 +142,6 @@ static void entry_start(struct msix *m, unsigned int i)
 		msix_complain(m, i, "unmask", e.text);
 	else
 		bit_put(m->live, i, true);
-}
-
-static void entry_stop(struct msix *m, unsigned int i)
-{
-	if (!bit_test(m->live, i))
-		return;
-	irq_vector_mask(m->entry[i].vec);
-	bit_put(m->live, i, false);
 }
 
 /* Bring vector @i in step with its entry. */
@@ -181,7 +172,6 @@ static void msix_disable(struct msix *m)
 	{
 		irq_vector_destroy(m->entry[i].vec);
 		m->entry[i].vec = NULL;
-		m->entry[i].routed = false;
 		m->fds[i] = -1;
 	}
 	memset(m->made, 0, sizeof(m->made));
