@@ -215,11 +215,11 @@ static void slots_give(struct assigned *a, unsigned int i)
 void bars_map(struct assigned *a, unsigned int bar, uint64_t gpa)
 {
 	struct bar *b = &a->bar[bar];
-
 	/* With decode off in the device a mapped BAR is an error out of KVM_RUN at first touch. */
-	config_decode(a, b->io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY);
+	bool decodes = config_decode(a, b->io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY);
+
 	b->gpa = gpa;
-	if (!a->suspended)
+	if (decodes && !a->suspended)
 		slots_give(a, bar);
 }
 

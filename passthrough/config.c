@@ -45,11 +45,13 @@ static const struct {
 	{PCI_MIN_GNT, 2, SPAN_FIXED},
 };
 
-uint32_t dev_cfg_read(const struct assigned *a, unsigned int off, unsigned int len)
+uint32_t dev_cfg_read(struct assigned *a, unsigned int off, unsigned int len)
 {
 	uint8_t buf[4] = {0xff, 0xff, 0xff, 0xff};
+	int r = vdev_read(a->dev, VFIO_PCI_CONFIG_REGION_INDEX, off, buf, len);
 
-	vdev_read(a->dev, VFIO_PCI_CONFIG_REGION_INDEX, off, buf, len);
+	if (r < 0)
+		a->cfg_errno = -r;
 	return (uint32_t)le_load(buf, len);
 }
 
@@ -84,10 +86,11 @@ static void command_set(struct assigned *a, uint16_t command)
 		a->cfg.command = command;
 }
 
-void config_decode(struct assigned *a, uint16_t bits)
+bool config_decode(struct assigned *a, uint16_t bits)
 {
 	if ((a->cfg.command & bits) != bits)
 		command_set(a, a->cfg.command | bits);
+	return (a->cfg.command & bits) == bits;
 }
 
 void config_quiesce(struct assigned *a)
@@ -138,6 +141,8 @@ int config_init(struct assigned *a, struct err *e)
 	r = caps_init(a, e);
 	if (r < 0)
 		return r;
+	if (a->cfg_errno)
+		return err_sys(e, a->cfg_errno, "%s: read its config space through VFIO", a->name);
 	config_quiesce(a);
 	return 0;
 }

@@ -64,8 +64,8 @@ struct assigned;
 int config_init(struct assigned *a, struct err *e);
 uint32_t config_read(struct assigned *a, unsigned int off, unsigned int len);
 void config_write(struct assigned *a, unsigned int off, unsigned int len, uint32_t val);
-/* Make sure the device decodes what @bits (PCI_COMMAND_IO/MEMORY) says, before it is mapped. */
-void config_decode(struct assigned *a, uint16_t bits);
+/* Make the device decode what @bits (PCI_COMMAND_IO/MEMORY) says, before it is mapped. Does it? */
+bool config_decode(struct assigned *a, uint16_t bits);
 /* COMMAND to 0: no decode, no bus mastering. */
 void config_quiesce(struct assigned *a);
 
@@ -147,6 +147,7 @@ struct assigned {
 	struct vectors_kind kind_msi, kind_msix;
 
 	_Atomic uint64_t cfg_accesses, bar_accesses;
+	_Atomic int cfg_errno; /* of the last config read that failed; looked at when opening */
 	struct log_limit limit;
 };
 
@@ -154,7 +155,7 @@ int assigned_create(const struct assigned_host *host, struct ioas *io, const str
 	struct bdf b, int devfn, struct err *e, struct assigned **ret);
 
 /* 1, 2 or 4 bytes of config space through VFIO; all ones on failure. */
-uint32_t dev_cfg_read(const struct assigned *a, unsigned int off, unsigned int len);
+uint32_t dev_cfg_read(struct assigned *a, unsigned int off, unsigned int len);
 int dev_cfg_write(const struct assigned *a, unsigned int off, unsigned int len, uint32_t val);
 
 #endif
