@@ -19,6 +19,7 @@
 
 #include "common/cleanup.h"
 #include "vmm/layout.h"
+#include "vmm/vcpu.h"
 #include "vmm/vm.h"
 #include "vmm_guests.h"
 
@@ -55,6 +56,7 @@ static struct machine {
 	_Atomic unsigned int outs, mmios, done;
 	unsigned int stop_after; /* this many writes to PORT_DONE end the guest */
 	struct irq_vector *fire; /* fired by each write to PORT_TEST */
+	bool kick;               /* the vCPU that writes to PORT_TEST kicks itself */
 } m;
 
 static void record(struct access *log, _Atomic unsigned int *n, struct access a)
@@ -74,6 +76,8 @@ static void port_write(void *ctx, uint64_t off, unsigned int len, uint64_t val)
 	record(m.out, &m.outs, (struct access){off, val, len});
 	if (m.fire)
 		irq_vector_fire(m.fire);
+	if (m.kick)
+		vcpu_kick(m.vm->vcpu[0]);
 }
 
 static void mmio_write(void *ctx, uint64_t off, unsigned int len, uint64_t val)
@@ -382,6 +386,24 @@ START_TEST(vm_stop_ends_a_guest_that_never_exits)
 }
 END_TEST
 
+/* The signal alone would be spent in the handler here, and the guest sleep for ever. */
+START_TEST(vcpu_kick_outside_kvm_run_is_not_lost)
+{
+	struct vm_stats s = {0};
+
+	vm_make(1);
+	m.kick = true;
+	LOAD(CODE, sleep);
+	start(BOOT_LONG64);
+	wait_for(&m.outs, 1);
+	for (int i = 0; i < WAIT_MS && s.exits[KVM_EXIT_INTR] == 0; i++) {
+		poll(NULL, 0, 1);
+		vm_stats(m.vm, &s);
+	}
+	ck_assert_uint_gt(s.exits[KVM_EXIT_INTR], 0);
+}
+END_TEST
+
 START_TEST(vm_stop_before_start_runs_nothing)
 {
 	vm_make(1);
@@ -497,6 +519,7 @@ int main(void)
 	tcase_add_test(t, vm_ap_wakes_by_init_and_sipi);
 	tcase_add_test(t, vm_reset_forgets_an_instruction_in_flight);
 	tcase_add_loop_test(t, vm_stop_ends_a_guest_that_never_exits, 0, (int)ARRAY_SIZE(endless));
+	tcase_add_test(t, vcpu_kick_outside_kvm_run_is_not_lost);
 	tcase_add_test(t, vm_stop_before_start_runs_nothing);
 	tcase_add_test(t, vm_join_stops_a_guest_that_runs);
 	tcase_add_test(t, vm_create_and_destroy_leave_no_fd);
