@@ -30,6 +30,7 @@ int kvmstat_read(int stats_fd, const char *name, uint64_t *ret)
 {
 	struct kvm_stats_header h;
 	_cleanup_free_ uint8_t *all = NULL;
+	uint64_t value;
 	size_t one;
 	int r;
 
@@ -56,7 +57,10 @@ int kvmstat_read(int stats_fd, const char *name, uint64_t *ret)
 			continue;
 		if (d.size == 0)
 			return -EBADMSG;
-		return pread_full(stats_fd, ret, sizeof(*ret), (uint64_t)h.data_offset + d.offset);
+		r = pread_full(stats_fd, &value, sizeof(value), (uint64_t)h.data_offset + d.offset);
+		if (r == 0)
+			*ret = value;
+		return r;
 	}
 	return -ENOENT;
 }
