@@ -222,9 +222,14 @@ static int links_are_there(struct vfm *v, void *arg)
 static int links_are_gone(struct vfm *v, void *arg)
 {
 	struct links_arg *a = arg;
-	char path[PATH_MAX];
+	char path[PATH_MAX], attr[32];
 
-	return !sysfs_exists(&v->sys, sysfs_pci_path(a->c->pf.bdf, "virtfn0", path, sizeof(path)));
+	for (unsigned i = 0; i < a->c->pf.total_vfs; i++) {
+		snprintf(attr, sizeof(attr), "virtfn%u", i);
+		if (sysfs_exists(&v->sys, sysfs_pci_path(a->c->pf.bdf, attr, path, sizeof(path))))
+			return 0;
+	}
+	return 1;
 }
 
 static int links_wait(struct vfm *v, struct carve *c, unsigned n, struct err *e)
@@ -260,14 +265,26 @@ static int count_set(struct vfm *v, struct carve *c, unsigned n, struct err *e)
 	return links_wait(v, c, n, e);
 }
 
-static void journals_forget(struct vfm *v, struct carve *c)
+/*
+ * The records of its VFs go when the VFs have gone, not before: if the kernel keeps them, release
+ * must still find them.
+ */
+static int vfs_destroy(struct vfm *v, struct carve *c, struct err *e)
 {
-	for (unsigned i = 0; i < c->before; i++) {
-		struct bdf b;
+	_cleanup_free_ struct bdf *vfs = calloc(c->before, sizeof(*vfs));
+	unsigned n = 0;
+	int r;
 
-		if (vf_bdf(v, c->pf.bdf, i, &b) == 0)
-			journal_remove(v, b, JOURNAL_DRIVER);
-	}
+	if (!vfs)
+		return err_sys(e, ENOMEM, "list its VFs");
+	for (unsigned i = 0; i < c->before; i++)
+		n += vf_bdf(v, c->pf.bdf, i, &vfs[n]) == 0;
+	r = count_set(v, c, 0, e);
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < n; i++)
+		journal_remove(v, vfs[i], JOURNAL_DRIVER);
+	return 0;
 }
 
 static int refuse_if_any_held(struct vfm *v, struct carve *c, struct err *e)
@@ -365,8 +382,7 @@ static int carve_steps(struct vfm *v, struct carve *c, struct vfm_carve_result *
 	}
 	start = now_ms();
 	if (c->before) {
-		journals_forget(v, c);
-		r = count_set(v, c, 0, e);
+		r = vfs_destroy(v, c, e);
 		if (r < 0)
 			return r;
 	}

@@ -139,17 +139,22 @@ static void __attribute__((noreturn, format(printf, 1, 2))) ids_error(char *fmt,
 	exit(1);
 }
 
+static void ids_silent(char *fmt, ...)
+{
+}
+
 static void name_lookup(struct vfm *v, struct vfm_function *f)
 {
 	char buf[128];
 	const char *s;
 
 	if (!v->ids) {
-		/* No pci_init(): it would scan for a bus and end the process when there is none. */
+		/* No pci_init(), which would set these, scan for a bus, and exit without one. */
 		v->ids = pci_alloc();
 		if (!v->ids)
 			return;
 		v->ids->error = ids_error;
+		v->ids->warning = v->ids->debug = ids_silent;
 	}
 	s = pci_lookup_name(v->ids, buf, sizeof(buf),
 		PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE | PCI_LOOKUP_NO_NUMBERS, f->vendor,
