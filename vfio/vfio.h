@@ -128,7 +128,7 @@ struct vdev_opts {
 
 /*
  * Open the function @b, bound to vfio-pci (or a variant driver), and attach its group to @io.
- * The device is reset when it can be. Errors, each with a text that names the BDF and the remedy:
+ * The kernel resets the device when it can be, see vdev_can_reset(). Errors, each with a text that names the BDF and the remedy:
  * -ENODEV: no such PCI function; -ENXIO: not bound to a VFIO driver (the text names the driver it
  * is bound to) or a bridge; -EXDEV: its group is not viable (the text names the sibling and its
  * driver); -EBUSY: open elsewhere (the text names the process); -EPERM: no interrupt remapping, or
@@ -144,7 +144,7 @@ void vdev_close(struct vdev *d);
 struct bdf vdev_bdf(const struct vdev *d);
 /* The device fd, borrowed. */
 int vdev_fd(const struct vdev *d);
-/* Does vdev_reset() have a way to reset it? */
+/* Is there a way to reset it? Then it was reset by vdev_open() and will be by vdev_close(). */
 bool vdev_can_reset(const struct vdev *d);
 
 /* One part of a region that may be mmapped. */

@@ -102,8 +102,10 @@ static int fk_close(void *ctx, int fd)
 		struct fk_device *d = &k->devices[k->fds[i].index];
 
 		/* As vfio_pci_core_disable() does with the last fd. */
-		if (--d->open == 0)
+		if (--d->open == 0) {
 			memset(d->armed, 0, sizeof(d->armed));
+			d->resets += (d->flags & VFIO_DEVICE_FLAGS_RESET) != 0;
+		}
 	}
 	k->fds[i].kind = FK_FREE;
 	return 0;
@@ -179,8 +181,9 @@ static int device_get(struct vfio_kernel *k, const struct fk_group *g, const cha
 		if (!d->token && strcmp(arg, d->bdf))
 			return -EINVAL;
 		fd = fd_new(k, FK_DEVICE, i);
-		if (fd >= 0)
-			d->open++;
+		/* As vfio_pci_core_enable(): the first to open it finds it reset. */
+		if (fd >= 0 && !d->open++ && (d->flags & VFIO_DEVICE_FLAGS_RESET))
+			d->resets++;
 		return fd;
 	}
 	return -ENODEV;
