@@ -70,8 +70,11 @@ uint64_t msix_errors(struct msix *m);
 int msi_create(struct irq_router *r, uint16_t rid, unsigned int n, const struct msi_ops *ops,
 	struct err *e, struct msi **ret);
 void msi_destroy(struct msi *m);
-/* The capability's registers as the guest wrote them. @mask: 0 when it has no per-vector masking.
- * @count: vectors enabled (Multiple Message Enable), already bounded to what is offered. */
+/*
+ * The capability's registers as the guest wrote them. @mask: 0 when it has no per-vector masking.
+ * @count: vectors enabled (2 to the power of Multiple Message Enable); more than offered, or a
+ * reserved encoding, gets what is offered.
+ */
 void msi_update(struct msi *m, bool enable, uint64_t addr, uint16_t data, unsigned int count,
 	uint32_t mask);
 uint32_t msi_pending(struct msi *m);

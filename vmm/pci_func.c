@@ -26,7 +26,6 @@
 #define MSI_REG_CTL    2u
 #define MSI_REG_ADDR   4u
 #define MSI_CTL_ENABLE 0x0001u
-#define MSI_CTL_MMC(c) ((c) >> 1 & 7u)
 #define MSI_CTL_MME(c) ((c) >> 4 & 7u)
 #define MSI_CTL_MME_W  0x0070u
 #define MSI_CTL_64     0x0080u
@@ -236,17 +235,15 @@ uint32_t pci_func_read(struct pci_func *f, unsigned int off, unsigned int len)
 /* The capability may be written in any order and width: look at all of it each time. */
 static void msi_sync(struct pci_func *f)
 {
-	unsigned int cap = f->msi_cap, log2;
+	unsigned int cap = f->msi_cap;
 	uint16_t ctl = cfg16(f, cap + MSI_REG_CTL);
 	struct msi_layout at = msi_layout(ctl);
 	uint64_t addr = cfg32(f, cap + MSI_REG_ADDR);
 
 	if (ctl & MSI_CTL_64)
 		addr |= (uint64_t)cfg32(f, cap + MSI_REG_ADDR + 4) << 32;
-	/* More than offered, or a reserved encoding, gets what is offered. */
-	log2 = MSI_CTL_MME(ctl) < MSI_CTL_MMC(ctl) ? MSI_CTL_MME(ctl) : MSI_CTL_MMC(ctl);
-	msi_update(f->msi, ctl & MSI_CTL_ENABLE, addr, cfg16(f, cap + at.data), 1u << log2,
-		at.mask ? cfg32(f, cap + at.mask) : 0);
+	msi_update(f->msi, ctl & MSI_CTL_ENABLE, addr, cfg16(f, cap + at.data),
+		1u << MSI_CTL_MME(ctl), at.mask ? cfg32(f, cap + at.mask) : 0);
 }
 
 void pci_func_write(struct pci_func *f, unsigned int off, unsigned int len, uint32_t val)

@@ -338,6 +338,51 @@ START_TEST(msix_arm_failure_leaves_the_vector_masked)
 }
 END_TEST
 
+/* The guest has given the old message away: another device may have it by now. */
+START_TEST(msix_move_that_fails_does_not_raise_the_old_interrupt)
+{
+	struct msix *m = table_new(N);
+
+	msix_control(m, ENABLE);
+	entry_message(m, 0, 0, 0x41);
+	entry_mask(m, 0, false);
+	irq_recorder_clear(&rec);
+	rec.fail_at = 1;
+	msix_table_write(m, 8, 4, 0x51);
+	ck_assert_uint_eq(msix_errors(m), 1);
+	msix_fire(m, 0);
+	irq_recorder_run(&rec);
+	ck_assert_uint_eq(rec.n_msi, 0);
+	msix_table_write(m, 8, 4, 0x51);
+	irq_recorder_run(&rec);
+	ck_assert_uint_eq(rec.n_msi, 1);
+	ck_assert_uint_eq(rec.msi[0].data, 0x51);
+	msix_destroy(m);
+}
+END_TEST
+
+START_TEST(msi_move_that_fails_does_not_raise_the_old_interrupt)
+{
+	struct msi *m;
+
+	ck_assert_int_eq(msi_create(router, 0x10, 1, &ops, NULL, &m), 0);
+	msi_update(m, true, ADDR(0), 0x41, 1, 0);
+	irq_recorder_clear(&rec);
+	rec.fail_at = 1;
+	msi_update(m, true, ADDR(0), 0x51, 1, 0);
+	ck_assert_uint_eq(msi_errors(m), 1);
+	msi_fire(m, 0);
+	irq_recorder_run(&rec);
+	ck_assert_uint_eq(rec.n_msi, 0);
+	ck_assert_uint_eq(msi_pending(m), 1);
+	msi_update(m, true, ADDR(0), 0x51, 1, 0);
+	irq_recorder_run(&rec);
+	ck_assert_uint_eq(rec.n_msi, 1);
+	ck_assert_uint_eq(rec.msi[0].data, 0x51);
+	msi_destroy(m);
+}
+END_TEST
+
 /* Fails each call of the kernel in turn until one run meets no failure. */
 START_TEST(msix_survives_every_kernel_failure)
 {
@@ -537,6 +582,8 @@ int main(void)
 	tcase_add_test(t, msix_fire_is_ignored_while_disabled_or_out_of_range);
 	tcase_add_test(t, msix_reset_masks_and_forgets);
 	tcase_add_test(t, msix_arm_failure_leaves_the_vector_masked);
+	tcase_add_test(t, msix_move_that_fails_does_not_raise_the_old_interrupt);
+	tcase_add_test(t, msi_move_that_fails_does_not_raise_the_old_interrupt);
 	tcase_add_test(t, msix_survives_every_kernel_failure);
 	tcase_add_test(t, msi_refuses_odd_counts);
 	tcase_add_test(t, msi_numbers_its_vectors_in_the_low_data_bits);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <check.h>
 #include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -428,7 +430,7 @@ START_TEST(partial_emulation_merges_bit_by_bit)
 	struct dev *d = dev_new("a", 8);
 
 	memset(d->hw, 0xa5, sizeof(d->hw));
-	memset(d->f.emu + 0x80, 0, 8);
+	memset(d->f.emu, 0, sizeof(d->f.emu));
 	le_store(d->f.emu + 0x80, 2, 0x0ff0);
 	le_store(d->f.cfg + 0x80, 2, 0x1234);
 	le_store(d->f.wmask + 0x80, 2, 0x00f0);
@@ -442,9 +444,10 @@ START_TEST(partial_emulation_merges_bit_by_bit)
 	ck_assert_uint_eq(rd(8, 0x80, 2), 0xf2ff);
 	wr(8, 0x81, 2, 0x1122);
 	ck_assert_str_eq(events(d), "cfg 81/1 22, cfg 82/1 11");
-	/* BARs are ours whatever emu says. */
-	memset(d->f.emu + 0x10, 0, 4);
+	/* BARs and what gates them are ours whatever emu says. */
 	ck_assert_uint_eq(rd(8, 0x14, 4), 0);
+	ck_assert_uint_eq(rd(8, 0x30, 4), 0);
+	ck_assert_uint_eq(rd(8, COMMAND, 2), 0xa5a0);
 }
 END_TEST
 
@@ -902,6 +905,73 @@ START_TEST(msix_survives_failing_kernel_calls_through_config_space)
 }
 END_TEST
 
+/* ---- many vCPUs ---- */
+
+#define ROUNDS 3000
+
+static void *thread_moves(void *arg)
+{
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		bus_write(mmio, ECAM(8, COMMAND), 2, i & 1 ? MEM : 0);
+		bus_write(mmio, ECAM(8, 0x10), 4, 0xc0000000 + (i % 3) * 0x4000);
+	}
+	bus_write(mmio, ECAM(8, 0x10), 4, 0xc0000000);
+	bus_write(mmio, ECAM(8, COMMAND), 2, MEM);
+	return NULL;
+}
+
+static void *thread_uses(void *arg)
+{
+	struct dev *d = arg;
+
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		uint64_t bar = 0xc0000000 + (i % 3) * 0x4000, v;
+
+		v = bus_read(mmio, bar + 0x10, 4);
+		ck_assert(v == UINT32_MAX || v == 0x04000010);
+		bus_write(mmio, bar + 0x1000, 4, 0xfee00000 | (i & 0xff) << 12);
+		bus_write(mmio, bar + 0x100c, 4, i & 1);
+		bus_read(mmio, bar + 0x2000, 8);
+		pci_bar_addr(&d->f, 0);
+	}
+	return NULL;
+}
+
+static void *thread_fires(void *arg)
+{
+	struct dev *d = arg;
+
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		bus_write(mmio, ECAM(8, d->f.msix_cap + 2), 2, (i & 3) << 14);
+		msix_fire(d->f.msix, 0);
+		rd(8, 0x10, 4);
+	}
+	bus_write(mmio, ECAM(8, d->f.msix_cap + 2), 2, 0x8000);
+	return NULL;
+}
+
+/* What moves, uses and silences a device at once; the thread sanitizer looks for races in it. */
+START_TEST(vcpus_may_move_use_and_mask_a_device_at_once)
+{
+	struct dev *d = msix_dev();
+	pthread_t t[3];
+
+	ck_assert_int_eq(pthread_create(&t[0], NULL, thread_moves, d), 0);
+	ck_assert_int_eq(pthread_create(&t[1], NULL, thread_uses, d), 0);
+	ck_assert_int_eq(pthread_create(&t[2], NULL, thread_fires, d), 0);
+	for (unsigned int i = 0; i < 3; i++)
+		pthread_join(t[i], NULL);
+	ck_assert_uint_eq(pci_bar_addr(&d->f, 0), 0xc0000000);
+	bus_write(mmio, 0xc0001000, 8, 0xfee00000);
+	bus_write(mmio, 0xc0001008, 8, 0x41);
+	ck_assert_uint_eq(rec.n_attached, 1);
+	rec.n_msi = 0;
+	msix_fire(d->f.msix, 0);
+	irq_recorder_run(&rec);
+	ck_assert_uint_ge(rec.n_msi, 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("vmm-pci");
@@ -939,6 +1009,7 @@ int main(void)
 		t, msi_capability_works_in_every_layout, 0, (int)ARRAY_SIZE(msi_layouts));
 	tcase_add_test(t, msi_takes_writes_in_any_order_and_width);
 	tcase_add_test(t, msix_survives_failing_kernel_calls_through_config_space);
+	tcase_add_test(t, vcpus_may_move_use_and_mask_a_device_at_once);
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);
