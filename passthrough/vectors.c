@@ -296,6 +296,12 @@ int vectors_init(struct assigned *a, struct err *e)
 				"%s: its MSI-X table has %u entries, VFIO offers %u interrupts",
 				a->name, n_msix, irq_msix.count);
 	}
+	/* Then we would not know which pages of its BARs to keep from the guest. */
+	if (irq_msix.count && !n_msix)
+		return err_set(e, EPROTO,
+			"%s: VFIO offers %u MSI-X interrupts, but its MSI-X capability was not "
+			"found",
+			a->name, irq_msix.count);
 	a->vec.max = n_msi > n_msix ? n_msi : n_msix;
 	if (!a->vec.max) {
 		log_warn("%s: it has neither MSI nor MSI-X and will not interrupt the guest",

@@ -68,6 +68,18 @@ static bool dev_access(uint64_t off, unsigned int *ret_index, uint64_t *ret_off)
 	return *ret_index <= PCI_ROM;
 }
 
+/* The bytes of the MSI-X table and its pending bits, from the device's own capability. */
+static void holes(struct host *h, unsigned int *ret_bar, struct range ret[2])
+{
+	uint32_t table = dev_get(h, CAP_MSIX + PCI_MSIX_TABLE, 4), n;
+
+	n = (dev_get(h, CAP_MSIX + PCI_MSIX_FLAGS, 2) & PCI_MSIX_FLAGS_QSIZE) + 1;
+	*ret_bar = table & PCI_MSIX_TABLE_BIR;
+	range_make(table & PCI_MSIX_TABLE_OFFSET, n * PCI_MSIX_ENTRY_SIZE, &ret[0]);
+	range_make(dev_get(h, CAP_MSIX + PCI_MSIX_PBA, 4) & PCI_MSIX_PBA_OFFSET, (n + 63) / 64 * 8,
+		&ret[1]);
+}
+
 static ssize_t host_pread(void *ctx, int fd, void *buf, size_t len, uint64_t off)
 {
 	struct host *h = ctx;
@@ -85,7 +97,8 @@ static ssize_t host_pread(void *ctx, int fd, void *buf, size_t len, uint64_t off
 static ssize_t host_pwrite(void *ctx, int fd, const void *buf, size_t len, uint64_t off)
 {
 	struct host *h = ctx;
-	unsigned int index;
+	unsigned int index, bar;
+	struct range hole[2];
 	uint64_t at;
 
 	if (!dev_access(off, &index, &at)) {
@@ -103,6 +116,10 @@ static ssize_t host_pwrite(void *ctx, int fd, const void *buf, size_t len, uint6
 		return n;
 	}
 	rule(at + len <= HOST_BAR_MAX && index != PCI_ROM, "BAR %u write at %#" PRIx64, index, at);
+	holes(h, &bar, hole);
+	for (unsigned int i = 0; i < 2; i++)
+		rule(index != bar || !range_overlaps(hole[i], (struct range){at, at + len}),
+			"MSI-X table or PBA written at %#" PRIx64, at);
 	h->bar_writes++;
 	memcpy(&h->bar[index][at], buf, len);
 	return (ssize_t)len;
@@ -142,8 +159,13 @@ static int host_ioctl(void *ctx, int fd, unsigned long req, void *arg)
 	struct vfio_irq_set all;
 	int r;
 
-	if (req != VFIO_DEVICE_SET_IRQS)
-		return h->k.sys.ioctl(&h->k, fd, req, arg);
+	if (req != VFIO_DEVICE_SET_IRQS) {
+		r = h->k.sys.ioctl(&h->k, fd, req, arg);
+		/* The kernel brings it to D0 first, vfio_pci_ioctl_reset(). */
+		if (req == VFIO_DEVICE_RESET && r == 0)
+			h->dev->config[CAP_PM + PCI_PM_CTRL] = 0;
+		return r;
+	}
 	memcpy(&all, arg, sizeof(all));
 	if (all.index > VFIO_PCI_MSIX_IRQ_INDEX)
 		return h->k.sys.ioctl(&h->k, fd, req, arg);
@@ -156,7 +178,16 @@ static int host_mmap(
 	void *ctx, void *addr, size_t len, int prot, int flags, int fd, uint64_t off, void **ret)
 {
 	struct host *h = ctx;
+	unsigned int index, bar;
+	struct range hole[2];
+	uint64_t at;
 
+	if (fd >= 0 && dev_access(off, &index, &at)) {
+		holes(h, &bar, hole);
+		for (unsigned int i = 0; i < 2; i++)
+			rule(index != bar || !range_overlaps(hole[i], (struct range){at, at + len}),
+				"MSI-X table or PBA mapped with [%#" PRIx64 ", +%#zx)", at, len);
+	}
 	return h->k.sys.mmap(&h->k, addr, len, prot, flags, fd, off, ret);
 }
 
@@ -257,7 +288,7 @@ static void device_init(struct host *h)
 
 /* ---- the world ---- */
 
-static void put(struct host *h, const char *path, const char *text, const char *link)
+static void put(const struct sysfs *s, const char *path, const char *text, const char *link)
 {
 	char buf[256];
 	int fd;
@@ -265,30 +296,32 @@ static void put(struct host *h, const char *path, const char *text, const char *
 	snprintf(buf, sizeof(buf), "%s", path);
 	for (char *p = buf; (p = strchr(p, '/')); *p++ = '/') {
 		*p = '\0';
-		mkdirat(h->sysfs.root_fd, buf, 0755);
+		mkdirat(s->root_fd, buf, 0755);
 	}
 	if (link) {
-		rule(symlinkat(link, h->sysfs.root_fd, path) == 0, "%s", path);
+		rule(symlinkat(link, s->root_fd, path) == 0, "%s", path);
 		return;
 	}
-	fd = openat(h->sysfs.root_fd, path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	fd = openat(s->root_fd, path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
 	rule(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text), "%s", path);
 	close(fd);
 }
 
-static void root_make(struct host *h)
+void host_root_make(char root[static HOST_ROOT_LEN])
 {
-	strcpy(h->root, "/tmp/viaduct-passthrough-XXXXXX");
-	rule(mkdtemp(h->root) && sysfs_open(h->root, &h->sysfs) == 0, "%s", h->root);
-	put(h, "sys/bus/pci/devices/" HOST_BDF "/class", "0x020000\n", NULL);
-	put(h, "sys/bus/pci/devices/" HOST_BDF "/driver", NULL, "../../drivers/vfio-pci");
-	put(h, "sys/bus/pci/devices/" HOST_BDF "/iommu_group", NULL,
+	struct sysfs s;
+
+	strcpy(root, "/tmp/viaduct-passthrough-XXXXXX");
+	rule(mkdtemp(root) && sysfs_open(root, &s) == 0, "%s", root);
+	put(&s, "sys/bus/pci/devices/" HOST_BDF "/class", "0x020000\n", NULL);
+	put(&s, "sys/bus/pci/devices/" HOST_BDF "/driver", NULL, "../../drivers/vfio-pci");
+	put(&s, "sys/bus/pci/devices/" HOST_BDF "/iommu_group", NULL,
 		"../../../../kernel/iommu_groups/6");
-	put(h, "sys/kernel/iommu_groups/6/devices/" HOST_BDF, NULL,
+	put(&s, "sys/kernel/iommu_groups/6/devices/" HOST_BDF, NULL,
 		"../../../../bus/pci/devices/" HOST_BDF);
-	put(h, "sys/kernel/iommu_groups/6/reserved_regions",
+	put(&s, "sys/kernel/iommu_groups/6/reserved_regions",
 		"0x00000000fee00000 0x00000000feefffff msi\n", NULL);
-	put(h, "proc/interrupts",
+	put(&s, "proc/interrupts",
 		"            CPU0       CPU1\n"
 		"  24:          5          7  IR-PCI-MSIX-0000:01:10.0  0-edge  "
 		"vfio-msix[0](" HOST_BDF ")\n"
@@ -296,6 +329,17 @@ static void root_make(struct host *h)
 		"vfio-msix[0](0000:01:10.2)"
 		"\n",
 		NULL);
+	sysfs_close(&s);
+}
+
+static int entry_remove(const char *path, const struct stat *st, int type, struct FTW *f)
+{
+	return remove(path);
+}
+
+void host_root_remove(const char *root)
+{
+	nftw(root, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static void guest_make(struct host *h)
@@ -320,11 +364,11 @@ static void guest_make(struct host *h)
 	h->ah = (struct assigned_host){.pci = h->pci, .slots = h->slots, .irq = h->irq};
 }
 
-void host_init(struct host *h)
+void host_init(struct host *h, const char *root)
 {
 	memset(h, 0, sizeof(*h));
 	h->armed_index = -1;
-	root_make(h);
+	rule(sysfs_open(root, &h->sysfs) == 0, "%s", root);
 	vfio_kernel_init(&h->k);
 	vfio_kernel_group(&h->k, 6);
 	h->dev = vfio_kernel_device(&h->k, HOST_BDF, 6);
@@ -343,11 +387,6 @@ int host_open(struct host *h, struct err *e)
 	return assigned_create(&h->ah, h->io, &h->sysfs, b, HOST_DEVFN, e, &h->a);
 }
 
-static int entry_remove(const char *path, const struct stat *st, int type, struct FTW *f)
-{
-	return remove(path);
-}
-
 void host_finish(struct host *h)
 {
 	pci_root_destroy(h->pci);
@@ -363,7 +402,6 @@ void host_finish(struct host *h)
 	rule(!vfio_kernel_leaks(&h->k), "kernel objects left");
 	vfio_kernel_finish(&h->k);
 	sysfs_close(&h->sysfs);
-	nftw(h->root, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 uint32_t cfg_get(struct host *h, unsigned int off, unsigned int len)

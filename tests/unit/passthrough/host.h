@@ -12,11 +12,12 @@
 #include "tests/fakes/irq_recorder.h"
 #include "tests/fakes/vfio_kernel.h"
 
-#define HOST_BDF     "0000:01:10.0"
-#define HOST_DEVFN   0x18 /* 00:03.0, unless told otherwise */
-#define HOST_BAR_MAX 0x10000
-#define HOST_SLOTS   32
-#define HOST_WRITES  256
+#define HOST_ROOT_LEN 64
+#define HOST_BDF      "0000:01:10.0"
+#define HOST_DEVFN    0x18 /* 00:03.0, unless told otherwise */
+#define HOST_BAR_MAX  0x10000
+#define HOST_SLOTS    32
+#define HOST_WRITES   256
 
 /* Layout of the standard device, an 82576 VF with a few things more. */
 #define CAP_PM   0x40
@@ -38,7 +39,6 @@ struct host_slot {
 };
 
 struct host {
-	char root[64];
 	struct sysfs sysfs;
 	struct vfio_kernel k;
 	struct vfio_sys sys; /* the fake kernel's, with a livelier device */
@@ -71,8 +71,11 @@ struct host {
 	unsigned int offer; /* vectors the host has; 0 = enough */
 };
 
+/* The host's /sys and /proc in a temporary directory, whose name comes in @root. */
+void host_root_make(char root[static HOST_ROOT_LEN]);
+void host_root_remove(const char *root);
 /* Everything but the device open; change h->dev and its config, then call host_open(). */
-void host_init(struct host *h);
+void host_init(struct host *h, const char *root);
 int host_open(struct host *h, struct err *e);
 /* Destroy the guest and the host. Aborts when an fd, mapping, slot or route is left. */
 void host_finish(struct host *h);

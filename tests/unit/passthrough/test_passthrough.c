@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <linux/pci_regs.h>
 
 #include "common/bytes.h"
@@ -16,16 +17,19 @@
 #define RW (VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE)
 
 static struct host *h;
+static char root[HOST_ROOT_LEN];
 
 static void setup(void)
 {
 	h = malloc(sizeof(*h));
-	host_init(h);
+	host_root_make(root);
+	host_init(h, root);
 }
 
 static void teardown(void)
 {
 	host_finish(h);
+	host_root_remove(root);
 	free(h);
 }
 
@@ -126,6 +130,8 @@ START_TEST(all_hidden_capabilities_leave_no_list)
 {
 	dev_set(h, PCI_CAPABILITY_LIST, 1, 0x90);
 	dev_set(h, 0x90, 2, PCI_CAP_ID_AGP);
+	dev_region(h, 3, RW, 0x4000);
+	h->dev->irqs[VFIO_PCI_MSIX_IRQ_INDEX].count = 0;
 	open_ok();
 	ck_assert_uint_eq(cfg_get(h, PCI_STATUS, 2), 0);
 	ck_assert_uint_eq(cfg_get(h, PCI_CAPABILITY_LIST, 1), 0);
@@ -223,6 +229,8 @@ static const struct {
 	{"table in no BAR", {{CAP_MSIX + PCI_MSIX_TABLE, 4, 2}}, -EINVAL, "BAR 2"},
 	{"table in BAR 7", {{CAP_MSIX + PCI_MSIX_TABLE, 4, 7}}, -EINVAL, "BAR 7"},
 	{"pending bits outside", {{CAP_MSIX + PCI_MSIX_PBA, 4, 0xfffffff8 | 3}}, -EINVAL, "BAR 3"},
+	{"no room for MSI-X", {{CAP_MSIX + 1, 1, CAP_MSIX + 8}, {CAP_MSIX + 8, 2, 9}}, -EPROTO,
+		"MSI-X"},
 	{"more entries than vectors", {{CAP_MSIX + PCI_MSIX_FLAGS, 2, 0x7ff}}, -EPROTO, "2048"},
 };
 
@@ -348,6 +356,11 @@ START_TEST(edge_of_the_msix_table_is_out_of_reach)
 	bus_write(h->mmio, bar + 0x2000, 8, UINT64_MAX);
 	bus_write(h->mmio, bar + 0x1ffc, 8, UINT64_MAX);
 	ck_assert_uint_eq(h->bar_writes, 0);
+	/* vmm answers these before we are asked; we do not rely on it. */
+	bars_write(h->a, 3, 3 * 16 - 4, 8, UINT64_MAX);
+	bars_write(h->a, 3, 0x2004, 4, UINT64_MAX);
+	ck_assert_uint_eq(bars_read(h->a, 3, 0, 4), UINT32_MAX);
+	ck_assert_uint_eq(h->bar_writes + h->bar_reads, 0);
 	bus_write(h->mmio, bar + 3 * 16, 4, 0x77);
 	ck_assert_uint_eq(h->bar_writes, 1);
 	ck_assert_uint_eq(h->bar[3][48], 0x77);
@@ -586,7 +599,6 @@ START_TEST(guest_reboot_wakes_a_device_from_d3hot)
 	open_placed();
 	cfg_set(h, CAP_PM + PCI_PM_CTRL, 2, 3);
 	pci_root_reset(h->pci);
-	h->dev->config[CAP_PM + PCI_PM_CTRL] = 0;
 	host_place(h);
 	ck_assert_uint_eq(host_slots(h), 3);
 }
@@ -619,6 +631,10 @@ static unsigned int life(struct host *x)
 		ck_assert_ptr_nonnull(strstr(e.text, HOST_BDF));
 		return 0;
 	}
+	/* A read that failed must not become an id of all ones. */
+	ck_assert_uint_eq(pci_cfg_read(x->pci, 0, HOST_DEVFN, PCI_VENDOR_ID, 4), 0x10ca8086);
+	ck_assert_uint_eq(
+		pci_cfg_read(x->pci, 0, HOST_DEVFN, PCI_SUBSYSTEM_VENDOR_ID, 4), 0xa03c8086);
 	if (pci_root_place(x->pci, NULL) < 0)
 		return 0;
 	msix_entry_set(x, 0, 0x40, false);
@@ -630,18 +646,28 @@ static unsigned int life(struct host *x)
 	return 1;
 }
 
+static unsigned int fds_open(void)
+{
+	unsigned int n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
 /* Every system call fails once; host_finish() aborts when something is left. */
 START_TEST(any_failing_call_leaves_nothing_behind)
 {
 	struct host *x = malloc(sizeof(*x));
-	unsigned int n = 0;
+	unsigned int n = 0, fds = fds_open();
 
 	do {
-		host_init(x);
+		host_init(x, root);
 		x->k.fail_call = x->k.calls + ++n;
 		x->k.fail_errno = EIO;
 		life(x);
 		host_finish(x);
+		ck_assert_uint_eq(fds_open(), fds);
 		ck_assert_uint_lt(n, 2000);
 	} while (x->k.calls >= x->k.fail_call);
 	ck_assert_uint_gt(n, 50);
@@ -718,6 +744,35 @@ START_TEST(guest_ram_is_mapped_in_one_call_per_region)
 	ck_assert_uint_eq(h->k.dma.v[1].start, 1ull << 32);
 	dma_map_destroy(m);
 	ck_assert_uint_eq(h->k.dma.n, 0);
+	gmem_destroy(g);
+}
+END_TEST
+
+/* Said before pinning starts, not after seconds of it. Needs a process without CAP_IPC_LOCK. */
+START_TEST(small_memlock_limit_is_refused_up_front)
+{
+	const struct rlimit lim = {4096, 4096};
+	struct gmem *g = ram(64 << 20, 0);
+	struct dma_map *m = NULL;
+	struct ioas_stats st;
+	int status;
+	pid_t pid;
+
+	open_ok();
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		struct err e = {0};
+
+		if (setrlimit(RLIMIT_MEMLOCK, &lim) < 0 || (getuid() == 0 && setuid(65534) < 0))
+			_exit(2);
+		if (dma_map_create(h->io, g, &e, &m) != -ENOMEM || !strstr(e.text, "MEMLOCK"))
+			_exit(1);
+		ioas_stats(h->io, &st);
+		_exit(st.map_calls ? 3 : 0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
 	gmem_destroy(g);
 }
 END_TEST
@@ -812,6 +867,7 @@ static Suite *suite(void)
 	tcase_add_test(life_, guest_flr_turns_msix_off);
 	tcase_add_test(life_, any_failing_call_leaves_nothing_behind);
 	tcase_add_test(dma, guest_ram_is_mapped_in_one_call_per_region);
+	tcase_add_test(dma, small_memlock_limit_is_refused_up_front);
 	tcase_add_loop_test(dma, ram_over_a_reserved_window_is_refused_by_name, 0, 2);
 	tcase_add_test(dma, failed_mapping_undoes_the_others);
 	return s;
