@@ -36,7 +36,8 @@ enum log_level log_level_get(void)
 }
 
 /* One write per line: messages of several threads must not mix. */
-static void log_write(enum log_level level, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void log_write(
+	enum log_level level, const char *fmt, va_list ap)
 {
 	char buf[1024];
 	int n, m;

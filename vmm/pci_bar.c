@@ -48,7 +48,7 @@ void pci_func_bar(
 		flags = BAR_64;
 		le_store(f->cfg + reg + 4, 4, 0);
 		le_store(f->wmask + reg + 4, 4, (uint32_t)(~(size - 1) >> 32));
-		/* fall through */
+		__attribute__((fallthrough));
 	case PCI_BAR_MEM32: f->wmask[PCI_REG_COMMAND] |= PCI_COMMAND_MEMORY; break;
 	case PCI_BAR_NONE:
 	case PCI_BAR_UPPER: assert(!"a BAR is I/O or memory");

@@ -29,7 +29,7 @@ static void must(int r, const char *what)
 	}
 }
 
-static char *at(struct pci_kernel *k, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static char *at(struct pci_kernel *k, const char *fmt, ...)
 {
 	static char buf[4][512];
 	static unsigned next;
@@ -72,7 +72,8 @@ void fake_puts(struct pci_kernel *k, const char *path, const char *text)
 	fake_put(k, path, text, strlen(text));
 }
 
-static void putf(struct pci_kernel *k, const char *text, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void putf(
+	struct pci_kernel *k, const char *text, const char *fmt, ...)
 {
 	char path[256];
 	va_list ap;
@@ -102,7 +103,8 @@ void fake_remove(struct pci_kernel *k, const char *path)
 	nftw(at(k, "%s", path), remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-static void get(struct pci_kernel *k, char *buf, size_t size, const char *fmt, ...)
+__attribute__((format(printf, 4, 5))) static void get(
+	struct pci_kernel *k, char *buf, size_t size, const char *fmt, ...)
 {
 	char path[256];
 	va_list ap;
@@ -120,7 +122,8 @@ static void get(struct pci_kernel *k, char *buf, size_t size, const char *fmt, .
 	buf[strcspn(buf, "\n")] = '\0';
 }
 
-static void get_link(struct pci_kernel *k, char *buf, size_t size, const char *fmt, ...)
+__attribute__((format(printf, 4, 5))) static void get_link(
+	struct pci_kernel *k, char *buf, size_t size, const char *fmt, ...)
 {
 	char path[256], target[256];
 	const char *base;

@@ -45,7 +45,7 @@ static void config_wrote(struct host *h, unsigned int off, unsigned int len, uin
 			if (b & PCI_EXP_DEVCTL_BCR_FLR >> 8)
 				h->flrs++;
 			b &= (uint8_t) ~(PCI_EXP_DEVCTL_BCR_FLR >> 8);
-			/* fall through */
+			__attribute__((fallthrough));
 		case PCI_COMMAND:
 		case PCI_COMMAND + 1:
 		case PCI_CACHE_LINE_SIZE:
