@@ -24,7 +24,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "VIADCT", "VIADUCT", 0x00000001)
 			Name (_UID, Zero)
 			Name (_CRS, ResourceTemplate ()
 			{
-				Memory32Fixed (ReadWrite, 0xE0000000, 0x10000000) // ECAM
+				Memory32Fixed (ReadWrite, 0xE0000000, 0x100000) // ECAM
 				IO (Decode16, 0x0600, 0x0600, 1, 2)               // sleep registers
 			})
 		}
@@ -52,7 +52,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "VIADCT", "VIADUCT", 0x00000001)
 			Name (CRS0, ResourceTemplate ()
 			{
 				WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode,
-					0, 0, 0xFF, 0, 0x100)
+					0, 0, 0, 0, 1)
 				IO (Decode16, 0x0CF8, 0x0CF8, 1, 8)
 				DWordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
 					0, 0, 0, 0, 1,,, WPIO)

@@ -19,7 +19,11 @@
 #define LAYOUT_PCI_MMIO32      0xc0000000ull
 #define LAYOUT_PCI_MMIO32_SIZE 0x20000000ull
 #define LAYOUT_ECAM            0xe0000000ull
-#define LAYOUT_ECAM_SIZE       0x10000000ull /* 256 buses */
+/*
+ * Every function is on bus 0. Room for 256 buses would make Linux look for a device on each of them
+ * (pcibios_fixup_peer_bridges): 16,000 exits at every boot.
+ */
+#define LAYOUT_ECAM_SIZE       0x100000ull
 #define LAYOUT_PCI_PIO         0xc000u
 #define LAYOUT_PCI_PIO_SIZE    0x4000u
 
