@@ -547,7 +547,7 @@ uint32_t fk_cap(struct fk_info *i, uint32_t *first, uint16_t id, const void *bod
 
 void fk_sparse(struct fk_info *i, uint32_t n, const struct vfio_region_sparse_mmap_area *areas)
 {
-	uint8_t body[256] = {0};
+	uint8_t body[400] = {0};
 
 	memcpy(body, &n, sizeof(n));
 	memcpy(body + 8, areas, n * sizeof(*areas));
