@@ -493,7 +493,7 @@ void pci_kernel_init(struct pci_kernel *k)
 		.run_dir = k->run_dir,
 		.ops = &fake_ops,
 		.ops_ctx = k,
-		.timeout_ms = 2000,
+		.timeout_ms = 20000,
 	};
 	for (size_t i = 0; i < 3; i++)
 		putf(k, "", "sys/bus/pci/drivers/%s/bind",
