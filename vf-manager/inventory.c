@@ -156,9 +156,10 @@ static void name_lookup(struct vfm *v, struct vfm_function *f)
 		v->ids->error = ids_error;
 		v->ids->warning = v->ids->debug = ids_silent;
 	}
+	/* libudev's hwdb holds the same file, and libpci leaks a context for each name not in it. */
 	s = pci_lookup_name(v->ids, buf, sizeof(buf),
-		PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE | PCI_LOOKUP_NO_NUMBERS, f->vendor,
-		f->device);
+		PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE | PCI_LOOKUP_NO_NUMBERS | PCI_LOOKUP_NO_HWDB,
+		f->vendor, f->device);
 	snprintf(f->name, sizeof(f->name), "%s", s ? s : "");
 }
 

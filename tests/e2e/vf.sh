@@ -125,6 +125,24 @@ ok "the same number is still a no-op" exits 0
 kill $holder
 wait $holder 2>/dev/null
 
+# A device fd outlives the group's, and /proc then names no /dev/vfio node.
+python3 -c '
+import fcntl, os, sys, time
+c, g = os.open("/dev/vfio/vfio", os.O_RDWR), os.open("/dev/vfio/" + sys.argv[1], os.O_RDWR)
+fcntl.ioctl(g, 0x3b68, c.to_bytes(4, sys.byteorder))
+fcntl.ioctl(c, 0x3b66, 1)
+d = fcntl.ioctl(g, 0x3b6a, sys.argv[2].encode() + b"\0")
+os.close(g)
+print("ready", flush=True)
+time.sleep(1000)' "$group" "$a" >/tmp/holder.out &
+holder=$!
+for _ in $(seq 200); do grep -q ready /tmp/holder.out && break; sleep 0.05; done
+run carve "$pf" 0
+ok "carve is refused when only a device fd is left (in $ms ms)" exits 3
+ok "and says that the process is not to be seen" says "/proc does not show"
+kill $holder
+wait $holder 2>/dev/null
+
 run release "$a"
 ok "release" exits 0
 ok "it had no driver and has none" driver_is "$a" ""

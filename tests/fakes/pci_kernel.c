@@ -222,7 +222,8 @@ static int numvfs_store(struct pci_kernel *k, unsigned n)
 	char text[16];
 	unsigned now;
 
-	while (k->knobs->block_numvfs)
+	/* One change at a time, however late its links: the store holds the device's lock. */
+	while (k->knobs->block_numvfs || k->knobs->late)
 		usleep(10000);
 	get(k, text, sizeof(text), DEV PF "/sriov_numvfs");
 	now = (unsigned)atoi(text);
