@@ -2,6 +2,7 @@
 /* viaduct lab run|shell|image: arguments, messages and exit codes. */
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -159,11 +160,6 @@ static const char *data_find(void)
 	return readable(LAB_SOURCE_DIR "/host/build.sh") ? LAB_SOURCE_DIR : LAB_DATA_DIR;
 }
 
-static const char *init_find(void)
-{
-	return readable(LAB_BUILD_INIT) ? LAB_BUILD_INIT : VIADUCT_LIBEXECDIR "/viaduct-lab-init";
-}
-
 static char *own_directory(void)
 {
 	char *self = realpath("/proc/self/exe", NULL), *slash = self ? strrchr(self, '/') : NULL;
@@ -171,6 +167,19 @@ static char *own_directory(void)
 	if (slash)
 		*slash = '\0';
 	return self;
+}
+
+/* In the build tree, or beside this program where it is installed. The caller frees it. */
+static char *init_find(const char *dir)
+{
+	char *path = NULL;
+
+	if (asprintf(&path, "%s/../lab/viaduct-lab-init", dir) < 0)
+		return NULL;
+	if (readable(path))
+		return path;
+	free(path);
+	return asprintf(&path, "%s/viaduct-lab-init", dir) < 0 ? NULL : path;
 }
 
 static const char *shell_find(void)
@@ -197,10 +206,10 @@ static int session_main(int argc, char **argv, bool shell)
 		shell ? "" : "-- COMMAND [ARGUMENT...]", shell ? shell_doc : run_doc, NULL, NULL,
 		NULL};
 	struct arguments a = {
-		.cfg = {.cpus = 2, .memory_mib = 2560, .data = data_find(), .init = init_find()},
+		.cfg = {.cpus = 2, .memory_mib = 2560, .data = data_find()},
 		.shell = shell,
 	};
-	_cleanup_free_ char *dir = own_directory();
+	_cleanup_free_ char *dir = own_directory(), *init = dir ? init_find(dir) : NULL;
 	char *shell_argv[] = {(char *)shell_find(), NULL};
 	struct err e = {0};
 	int r, status = 0;
@@ -222,7 +231,12 @@ static int session_main(int argc, char **argv, bool shell)
 			"stay "
 			"below %d to carve some\n",
 			argv[0], a.cfg.memory_mib, LAB_MEMORY_HIGH_MIB);
-	a.cfg.path = dir ? dir : "/usr/local/bin";
+	if (!init) {
+		fprintf(stderr, "%s: cannot tell where this program lies: %m\n", argv[0]);
+		return EXIT_LAB_FAILED;
+	}
+	a.cfg.path = dir;
+	a.cfg.init = init;
 	r = lab_session(&a.cfg, &status, &e);
 	for (size_t i = 0; i < LAB_SHARES_MAX; i++)
 		free(a.shares[i]);
@@ -337,9 +351,23 @@ static void usage(FILE *f)
 		f);
 }
 
+/* A stream closed by the caller must not come back as one of our own files. */
+static void streams_ensure(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	char name[64];
+
+	streams_ensure();
 
 	if (argc < 2) {
 		usage(stderr);

@@ -268,6 +268,7 @@ static void qemu_kill(struct session *s)
 
 	if (s->qemu <= 0)
 		return;
+	kill(-s->qemu, SIGKILL); /* its own session, if it came so far */
 	kill(s->qemu, SIGKILL);
 	while (waitpid(s->qemu, &status, 0) < 0 && errno == EINTR)
 		;
@@ -452,7 +453,7 @@ static int signal_read(struct session *s)
 		size = terminal_size();
 		return s->ready && s->cfg->tty ? frame_queue(s, LAB_RESIZE, &size, sizeof(size))
 					       : 0;
-	case SIGCHLD: return 0; /* its socket's end says the same, after the last output */
+	case SIGCONT: return 0; /* perhaps in the foreground again: look at the input once more */
 	default: s->signal = (int)si.ssi_signo; return 0;
 	}
 }
@@ -487,6 +488,7 @@ static int session_step(struct session *s, struct err *e)
 				BOOT_TIMEOUT_MS / 1000);
 		log_debug("lab: L1 did not power off in time");
 		s->control = fd_close(s->control);
+		s->deadline_ms = 0;
 		return 0;
 	}
 	r = 0;
@@ -616,6 +618,24 @@ static int session_run(struct session *s, struct err *e)
 	return r < 0 ? failure_explain(s, r, e) : 0;
 }
 
+/* Block what the session watches for, which *ret_watch then holds. */
+static void signals_block(sigset_t *ret_watch, sigset_t *ret_old)
+{
+	static const int watched[] = {SIGINT, SIGTERM, SIGWINCH, SIGCONT};
+	struct sigaction hup;
+
+	sigemptyset(ret_watch);
+	for (size_t i = 0; i < ARRAY_SIZE(watched); i++)
+		sigaddset(ret_watch, watched[i]);
+	/* Ignored by nohup(1), and then meant to be. */
+	if (!sigaction(SIGHUP, NULL, &hup) && hup.sa_handler != SIG_IGN)
+		sigaddset(ret_watch, SIGHUP);
+	/* Blocked and not watched, SIGPIPE is an EPIPE of the write that caused it. */
+	sigaddset(ret_watch, SIGPIPE);
+	sigprocmask(SIG_BLOCK, ret_watch, ret_old);
+	sigdelset(ret_watch, SIGPIPE);
+}
+
 int lab_session(const struct lab_config *cfg, int *ret_status, struct err *e)
 {
 	struct session s = {.cfg = cfg,
@@ -627,15 +647,7 @@ int lab_session(const struct lab_config *cfg, int *ret_status, struct err *e)
 	sigset_t set, old;
 	int r;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGPIPE);
-	sigaddset(&set, SIGWINCH);
-	sigprocmask(SIG_BLOCK, &set, &old);
-	/* SIGPIPE stays out of it: blocked, it is an EPIPE of the write that caused it. */
-	sigdelset(&set, SIGPIPE);
+	signals_block(&set, &old);
 	s.signals = signalfd(-1, &set, SFD_CLOEXEC);
 	r = s.signals < 0 ? err_sys(e, errno, "signalfd") : session_run(&s, e);
 	if (r >= 0)

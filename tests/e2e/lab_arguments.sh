@@ -105,6 +105,27 @@ END
 chmod +x "$scratch/bad-qemu"
 refused 125 'L1 did not boot.*Cannot allocate memory.*console: ' \
 	env VIADUCT_QEMU="$scratch/bad-qemu" viaduct lab run -- true
+it "does not believe all that L1 says"
+cat >"$scratch/lying-qemu" <<'END'
+#!/bin/bash
+for arg; do
+	case $arg in
+	socket,id=control,fd=*) printf "$LAB_TEST_FRAME" >&"${arg##*=}" ;;
+	esac
+done
+sleep 600
+END
+chmod +x "$scratch/lying-qemu"
+# lies REGEX FRAME
+lies()
+{
+	refused 125 "$1" env VIADUCT_QEMU="$scratch/lying-qemu" LAB_TEST_FRAME="$2" viaduct lab run -- true
+}
+lies 'frame of 4294967295 bytes' '\014\0\0\0\377\377\377\377'
+lies 'unknown frame 255' '\377\0\0\0\0\0\0\0'
+lies 'unknown frame 1' '\001\0\0\0\0\0\0\0'
+lies 'credit for input it never got' '\012\0\0\0\0\0\0\0\015\0\0\0\004\0\0\0\001\0\0\0'
+lies 'L1: no such luck' '\017\0\0\0\014\0\0\0no such luck'
 rm -f "$TMPDIR"/viaduct-lab-console-*.log
 nothing_left
 done_testing

@@ -66,6 +66,10 @@ equal "$(cat "$scratch/share, with comma/file")" result "file content"
 holds "directory made inside" test -d "$scratch/share, with comma/sub"
 holds "a file outside the share appeared" test ! -e "$scratch/outside"
 
+it "runs with its streams closed"
+viaduct lab run -- sh -c 'cat; echo unseen; exit 4' <&- >&- 2>&- 9>&-
+equal $? 4 "exit status"
+
 it "reports a command's death by signal as 128+n"
 lab_run -- sh -c 'kill -9 $$'
 equal "$status" 137 "exit status"
