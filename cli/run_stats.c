@@ -55,7 +55,9 @@ void stats_close(struct stats_file *s)
 
 static json_t *ms(int64_t ns)
 {
-	return json_real((double)(ns / 1000) / 1000.0);
+	int64_t us = ns / 1000;
+
+	return json_real((double)us / 1000.0);
 }
 
 static void put(json_t *o, const char *key, uint64_t v)

@@ -14,8 +14,6 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 
-extern char **environ;
-
 int vfm_create(const struct vfm_config *c, struct vfm **ret, struct err *e)
 {
 	static const struct vfm_config none;

@@ -23,9 +23,9 @@
  * Every function is on bus 0. Room for 256 buses would make Linux look for a device on each of them
  * (pcibios_fixup_peer_bridges): 16,000 exits at every boot.
  */
-#define LAYOUT_ECAM_SIZE       0x100000ull
-#define LAYOUT_PCI_PIO         0xc000u
-#define LAYOUT_PCI_PIO_SIZE    0x4000u
+#define LAYOUT_ECAM_SIZE    0x100000ull
+#define LAYOUT_PCI_PIO      0xc000u
+#define LAYOUT_PCI_PIO_SIZE 0x4000u
 
 /* 0xfec00000 IOAPIC, 0xfed90000 remapping unit (later), 0xfee00000 LAPIC and MSI doorbell. */
 #define LAYOUT_LAPIC 0xfee00000ull

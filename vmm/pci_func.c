@@ -190,7 +190,7 @@ static uint32_t hw_read(struct pci_func *f, unsigned int off, unsigned int len)
 
 	if (!f->ops->cfg_read)
 		return 0;
-	if (off % len == 0)
+	if (!(off & (len - 1)))
 		return f->ops->cfg_read(f, off, len);
 	for (unsigned int i = 0; i < len; i++)
 		val |= (f->ops->cfg_read(f, off + i, 1) & 0xff) << (i * 8);
@@ -201,7 +201,7 @@ static void hw_write(struct pci_func *f, unsigned int off, unsigned int len, uin
 {
 	if (!f->ops->cfg_write)
 		return;
-	if (off % len == 0) {
+	if (!(off & (len - 1))) {
 		f->ops->cfg_write(f, off, len, val);
 		return;
 	}

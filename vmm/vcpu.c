@@ -351,12 +351,14 @@ int vcpu_start(struct vcpu *v, struct err *e)
 	v->run->immediate_exit = 0;
 	pthread_attr_init(&attr);
 	pthread_attr_setsigmask_np(&attr, &all);
+	/* Before the thread, which may be asked to kick itself. */
+	v->started = true;
 	r = pthread_create(&v->thread, &attr, vcpu_thread, v);
 	pthread_attr_destroy(&attr);
-	if (r != 0)
-		return err_sys(e, r, "vCPU %u: thread", v->id);
-	v->started = true;
-	return 0;
+	if (r == 0)
+		return 0;
+	v->started = false;
+	return err_sys(e, r, "vCPU %u: thread", v->id);
 }
 
 void vcpu_kick(struct vcpu *v)
