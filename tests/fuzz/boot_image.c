@@ -119,9 +119,13 @@ static void low_memory_check(const uint8_t *ram)
 		{LAYOUT_CMDLINE + LAYOUT_CMDLINE_MAX, LAYOUT_KERNEL_MIN},
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
-		for (uint64_t a = ours[i].start; a < ours[i].end; a++)
-			CHECK(ram[a] == PATTERN);
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++) {
+		const uint8_t *p = ram + ours[i].start;
+
+		/* each byte equals the one before: a compare loop is what takes the time here */
+		CHECK(p[0] == PATTERN);
+		CHECK(memcmp(p, p + 1, range_size(ours[i]) - 1) == 0);
+	}
 }
 
 static void entry_check(const struct boot_entry *b, const uint8_t *ram, const uint8_t *initrd)
