@@ -16,6 +16,7 @@
 #define MEMORY   (16ull << 20)
 #define INFO_GPA 0xff000ull
 #define CPUS_MAX 9000u
+#define BUSES    (LAYOUT_ECAM_SIZE >> 20)
 
 static struct gmem *mem;
 static uint32_t ids[CPUS_MAX];
@@ -230,7 +231,7 @@ START_TEST(too_many_cpus_are_refused_and_nothing_is_written)
 }
 END_TEST
 
-START_TEST(mcfg_covers_the_ecam)
+START_TEST(mcfg_names_the_buses_there_are)
 {
 	uint8_t *m;
 
@@ -286,7 +287,11 @@ START_TEST(dsdt_agrees_with_the_layout)
 	uint8_t irq[] = {0x89, 6, 0, 3, 1, LAYOUT_GSI_COM1, 0, 0, 0};
 	uint8_t region[] = {0x5b, 0x80, 'I', 'N', 'F', 'O', 0, 0x0c, 0, 0, 0, 0};
 
+	/* WordBusNumber 0 .. BUSES - 1 */
+	uint8_t buses[] = {0x88, 13, 0, 2, 12, 0, 0, 0, 0, 0, BUSES - 1, 0, 0, 0, BUSES, 0};
+
 	build(&base);
+	ck_assert(dsdt_has(buses, sizeof(buses)));
 	le_store(ecam + 4, 4, LAYOUT_ECAM);
 	le_store(ecam + 8, 4, LAYOUT_ECAM_SIZE);
 	le_store(sleep + 2, 2, LAYOUT_PORT_SLEEP_CTL);
@@ -349,7 +354,7 @@ int main(void)
 	tcase_add_test(t, fadt_is_hardware_reduced_with_reset_and_sleep_registers);
 	tcase_add_loop_test(t, madt_lists_every_cpu_once, 0, (int)ARRAY_SIZE(madt_cases));
 	tcase_add_test(t, too_many_cpus_are_refused_and_nothing_is_written);
-	tcase_add_test(t, mcfg_covers_the_ecam);
+	tcase_add_test(t, mcfg_names_the_buses_there_are);
 	tcase_add_loop_test(
 		t, windows_are_where_the_dsdt_reads_them, 0, (int)ARRAY_SIZE(info_cases));
 	tcase_add_test(t, dsdt_agrees_with_the_layout);
