@@ -19,6 +19,10 @@
 #define MADV_COLLAPSE 25 /* Linux 6.1 */
 #endif
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14 */
+#endif
+
 #define HUGE_SIZE UINT64_C(0x200000)
 #define MIB(x)    ((x) >> 20)
 
@@ -274,19 +278,32 @@ int gmem_write(const struct gmem *g, uint64_t gpa, const void *buf, size_t len)
 
 uint64_t gmem_collapse(const struct gmem *g, uint64_t gpa, uint64_t len)
 {
-	uint64_t done = 0;
+	uint64_t done = 0, end = len < UINT64_MAX - gpa ? gpa + len : UINT64_MAX;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
 	if (g->hugepages)
 		return len;
-	for (uint64_t at = gpa & ~(HUGE_SIZE - 1); at < gpa + len; at += HUGE_SIZE) {
-		void *hva = gmem_hva(g, at, HUGE_SIZE);
+	for (unsigned int i = 0; i < g->regions; i++) {
+		const struct gmem_region *r = &g->region[i];
+		uint64_t from = gpa > r->gpa ? gpa - r->gpa : 0;
+		uint64_t to = end < r->gpa + r->size ? end : r->gpa + r->size;
 
-		if (!hva)
-			continue;
-		if (madvise(hva, HUGE_SIZE, MADV_COLLAPSE) == 0)
-			done += HUGE_SIZE;
-		else if (errno == EINVAL) /* not known, or huge pages are denied: no use going on */
-			break;
+		to = to > r->gpa ? to - r->gpa : 0;
+		for (from &= ~(HUGE_SIZE - 1); from < to; from += HUGE_SIZE) {
+			uint8_t *hva = (uint8_t *)r->hva + from;
+
+			if (r->size - from < HUGE_SIZE)
+				break;
+			/* Where nothing was touched there is no page table to put a huge page in. */
+			if (madvise(hva, page, MADV_POPULATE_READ) == 0 &&
+				madvise(hva, HUGE_SIZE, MADV_COLLAPSE) == 0) {
+				done += HUGE_SIZE;
+			} else if (errno != EAGAIN && errno != EBUSY) {
+				log_debug("guest memory: huge pages for 0x%" PRIx64 ": %s",
+					r->gpa + from, strerror(errno));
+				return done;
+			}
+		}
 	}
 	return done;
 }

@@ -65,9 +65,10 @@ int gmem_read(const struct gmem *g, uint64_t gpa, void *buf, size_t len);
 int gmem_write(const struct gmem *g, uint64_t gpa, const void *buf, size_t len);
 
 /*
- * Back [gpa, gpa+len) with huge pages now, where the kernel has them to give (MADV_COLLAPSE, Linux
- * 6.1). A hint: a guest fault, and a KVM exit, then costs once per 2 MiB and not once per 4 KiB,
- * but the memory is allocated at once. Returns the bytes it worked for, 0 when it did not.
+ * Back the RAM in [gpa, gpa+len) with huge pages now, where the kernel has them to give
+ * (MADV_COLLAPSE, Linux 6.1; needs no system-wide setting). A hint: a guest's first touch, and a
+ * KVM exit, then costs once per 2 MiB and not once per 4 KiB, but the memory is allocated at once.
+ * Returns the bytes it worked for, 0 when it did not.
  */
 uint64_t gmem_collapse(const struct gmem *g, uint64_t gpa, uint64_t len);
 

@@ -21,6 +21,9 @@
 
 #define X2APIC_FLAGS (KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
 
+/* Memory given to the guest as huge pages before it starts; the rest comes when it is touched. */
+#define EAGER_HUGE (512ull << 20)
+
 static const struct {
 	int cap;
 	const char *name;
@@ -145,6 +148,8 @@ static int vm_memory(struct vm *vm, struct err *e)
 		return r;
 	vm->slot_listener.add = slots_listen_add;
 	vm->slot_listener.del = slots_listen_del;
+	/* A booting kernel touches most of this: 27 k faults in 4 KiB pages for Debian's in 256 MiB. */
+	(void)gmem_collapse(vm->mem, 0, EAGER_HUGE);
 	return gmem_listen(vm->mem, &vm->slot_listener, e);
 }
 
@@ -235,12 +240,35 @@ static int vm_build(struct vm *vm, const struct vm_config *cfg, struct err *e)
 	vm->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (vm->end_fd < 0)
 		return err_sys(e, errno, "eventfd");
-	if ((r = vm_open_kvm(vm, e)) < 0 || (r = vm_check_cpus(vm, cfg->cpus, e)) < 0 ||
-		(r = gmem_create(&cfg->mem, e, &vm->mem)) < 0 || (r = vm_open_vm(vm, e)) < 0 ||
-		(r = vm_memory(vm, e)) < 0 || (r = bus_create("mmio", e, &vm->mmio)) < 0 ||
-		(r = bus_create("pio", e, &vm->pio)) < 0 || (r = vm_interrupts(vm, e)) < 0 ||
-		(r = cpuid_supported(vm->kvm_fd, e, &host)) < 0 ||
-		(r = vm_pci(vm, cpuid_phys_bits(host), e)) < 0)
+	r = vm_open_kvm(vm, e);
+	if (r < 0)
+		return r;
+	r = vm_check_cpus(vm, cfg->cpus, e);
+	if (r < 0)
+		return r;
+	r = gmem_create(&cfg->mem, e, &vm->mem);
+	if (r < 0)
+		return r;
+	r = vm_open_vm(vm, e);
+	if (r < 0)
+		return r;
+	r = vm_memory(vm, e);
+	if (r < 0)
+		return r;
+	r = bus_create("mmio", e, &vm->mmio);
+	if (r < 0)
+		return r;
+	r = bus_create("pio", e, &vm->pio);
+	if (r < 0)
+		return r;
+	r = vm_interrupts(vm, e);
+	if (r < 0)
+		return r;
+	r = cpuid_supported(vm->kvm_fd, e, &host);
+	if (r < 0)
+		return r;
+	r = vm_pci(vm, cpuid_phys_bits(host), e);
+	if (r < 0)
 		return r;
 	return vm_vcpus(vm, host, e);
 }

@@ -313,15 +313,19 @@ START_TEST(gmem_listen_undoes_what_it_did_when_a_call_fails)
 }
 END_TEST
 
-/* A hint must never change what memory holds, wherever it points. */
+/* A hint must never change what memory holds, nor answer for more than it was asked. */
 START_TEST(gmem_collapse_keeps_the_bytes)
 {
 	struct gmem *g = make(MIB(8), MIB(4));
-	uint64_t v = 42;
+	uint64_t v = 42, done;
 
 	ck_assert_int_eq(gmem_write(g, MIB(2) + 8, &v, sizeof(v)), 0);
-	ck_assert_uint_le(gmem_collapse(g, 0, MIB(4)), MIB(4));
-	(void)gmem_collapse(g, LAYOUT_HIGH_RAM + 12345, MIB(64));
+	done = gmem_collapse(g, 0, MIB(4));
+	ck_assert(done <= MIB(4) && done % MIB(2) == 0);
+	ck_assert_uint_le(gmem_collapse(g, LAYOUT_HIGH_RAM + 12345, UINT64_MAX), MIB(4));
+	ck_assert_uint_le(gmem_collapse(g, 0, UINT64_MAX), MIB(8));
+	ck_assert_uint_eq(gmem_collapse(g, MIB(4), MIB(64)), 0);
+	ck_assert_uint_eq(gmem_collapse(g, UINT64_MAX, UINT64_MAX), 0);
 	v = 0;
 	ck_assert_int_eq(gmem_read(g, MIB(2) + 8, &v, sizeof(v)), 0);
 	ck_assert_uint_eq(v, 42);
