@@ -48,6 +48,8 @@ static const struct argp_option options[] = {
 		"Give the guest this PCI function, bound to vfio-pci; may be repeated", 0},
 	{"name", OPT_NAME, "NAME", 0, "Name of the guest in messages (default: guest)", 0},
 	{"stats", OPT_STATS, "FILE", 0, "Write figures as JSON at exit, and on SIGUSR1", 0},
+	{"kaslr", OPT_KASLR, NULL, 0,
+		"Let a bzImage unpack itself: slower, but the guest kernel's address is random", 0},
 	{"no-reboot", OPT_NO_REBOOT, NULL, 0, "Exit with status 4 when the guest reboots", 0},
 	{0},
 };
@@ -146,6 +148,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		o->name = arg;
 		break;
 	case OPT_STATS: o->stats = arg; break;
+	case OPT_KASLR: o->kaslr = true; break;
 	case OPT_NO_REBOOT: o->no_reboot = true; break;
 	case ARGP_KEY_ARG: argp_error(state, "'%s' is not an option", arg); break;
 	case ARGP_KEY_END:

@@ -37,6 +37,7 @@ struct run_options {
 	uint64_t memory_low; /* bytes below 4 GiB at most, 0 = default */
 	bool hugepages;
 	bool no_reboot;
+	bool kaslr;
 	struct bdf assign[RUN_MAX_ASSIGN];
 	unsigned int n_assign;
 	const char *stats;

@@ -94,6 +94,7 @@ static int guest_load(struct guest *g, struct err *e, struct boot_entry *ret)
 		.kernel = g->opt->kernel,
 		.initrd = g->opt->initrd,
 		.cmdline = g->opt->cmdline,
+		.decompress = g->opt->kaslr ? BOOT_DECOMPRESS_GUEST : BOOT_DECOMPRESS_AUTO,
 	};
 	int r;
 

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <unistd.h>
 #include <linux/memfd.h>
 
@@ -80,10 +81,43 @@ static int gmem_check(const struct gmem_config *cfg, uint64_t low_max, struct er
 	return cfg->hugepages ? hugepages_short(cfg->size, e) : 0;
 }
 
-static int gmem_file(struct gmem *g, struct err *e)
+/*
+ * A file on a tmpfs of our own, mounted nowhere, with huge=always: shared memory in pages of 2 MiB
+ * without touching the host's settings, whose default is never to give a memfd any. Saves a guest
+ * 25,000 nested page faults at boot and the IOMMU 511 of 512 entries. Needs CAP_SYS_ADMIN; the file
+ * is nameless, and gone with its last user.
+ */
+static int huge_tmpfs_file(void)
+{
+	_cleanup_fd_ int fs = fsopen("tmpfs", FSOPEN_CLOEXEC), mnt = -1;
+	int fd;
+
+	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "huge", "always", 0) < 0 ||
+		fsconfig(fs, FSCONFIG_SET_STRING, "size", "100%", 0) < 0 ||
+		fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	mnt = fsmount(
+		fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	if (mnt < 0)
+		return -errno;
+	fd = openat(mnt, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+static int gmem_file(struct gmem *g, bool sealed, struct err *e)
 {
 	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 
+	if (!g->hugepages && !sealed) {
+		g->fd = huge_tmpfs_file();
+		if (g->fd >= 0) {
+			if (ftruncate(g->fd, (off_t)g->size) < 0)
+				return err_sys(e, errno, "guest memory: file of %" PRIu64 " MiB",
+					MIB(g->size));
+			return 0;
+		}
+		log_debug("guest memory: no huge tmpfs (%s): memfd", strerror(-g->fd));
+	}
 	if (g->hugepages)
 		flags |= MFD_HUGETLB | MFD_HUGE_2MB;
 	g->fd = memfd_create("guest-memory", flags);
@@ -159,7 +193,7 @@ int gmem_create(const struct gmem_config *cfg, struct err *e, struct gmem **ret)
 	g->fd = -1;
 	g->size = cfg->size;
 	g->hugepages = cfg->hugepages;
-	r = gmem_file(g, e);
+	r = gmem_file(g, cfg->sealed, e);
 	if (r == 0)
 		r = gmem_map(g, e);
 	if (r < 0) {

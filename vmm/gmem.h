@@ -3,7 +3,8 @@
  * Guest memory: the one publisher of the RAM layout. KVM memory slots, DMA mappings and (later)
  * the vhost-user memory table are its listeners; nobody else maps RAM.
  *
- * RAM is one memfd, shared, mapped once. Layout: [0, low) and, when there is more, [4 GiB, ...).
+ * RAM is one file, shared, mapped once: on a private tmpfs that gives huge pages where the process
+ * may make one, else a memfd. Layout: [0, low) and, when there is more, [4 GiB, ...).
  * Set up by the control thread before vCPUs run; gmem_hva/read/write are thread-safe after that.
  * The guest changes this memory at any time: read once into a local, check, then use.
  */
@@ -19,7 +20,7 @@
 struct gmem_region {
 	uint64_t gpa, size;
 	void *hva;
-	int fd; /* memfd, borrowed */
+	int fd; /* borrowed */
 	uint64_t fd_offset;
 };
 
@@ -34,6 +35,11 @@ struct gmem_config {
 	uint64_t size;    /* bytes, a multiple of the page size used */
 	uint64_t low_max; /* RAM below 4 GiB; 0 = LAYOUT_LOW_RAM_MAX */
 	bool hugepages;   /* 2 MiB pages from hugetlbfs (MFD_HUGETLB) */
+	/*
+	 * The fd will be lent to other processes: a memfd that none of them can cut pages from. Its
+	 * pages are 4 KiB unless the host gives it huge ones (shmem_enabled).
+	 */
+	bool sealed;
 };
 
 struct gmem;

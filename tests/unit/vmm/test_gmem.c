@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -174,11 +175,13 @@ START_TEST(gmem_regions_say_where_in_the_fd_they_are)
 END_TEST
 
 /* A peer with the fd must not be able to cut pages from under us. */
-START_TEST(gmem_fd_cannot_be_resized)
+START_TEST(gmem_sealed_fd_cannot_be_resized)
 {
-	struct gmem *g = make(MIB(4), 0);
+	const struct gmem_config cfg = {.size = MIB(4), .sealed = true};
 	const struct gmem_region *r;
+	struct gmem *g;
 
+	ck_assert_int_eq(gmem_create(&cfg, NULL, &g), 0);
 	gmem_regions(g, &r);
 	ck_assert_int_eq(ftruncate(r->fd, 0), -1);
 	ck_assert_int_eq(errno, EPERM);
@@ -186,6 +189,26 @@ START_TEST(gmem_fd_cannot_be_resized)
 	ck_assert_int_eq(errno, EPERM);
 	ck_assert_int_eq(fcntl(r->fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
 	ck_assert_int_eq(fcntl(r->fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	gmem_destroy(g);
+}
+END_TEST
+
+/* Where it may make a tmpfs, memory comes in huge pages: a guest's first touch costs 2 MiB at once. */
+START_TEST(gmem_takes_huge_pages_from_its_own_tmpfs)
+{
+	struct gmem *g = make(MIB(8), 0);
+	const struct gmem_region *r;
+	struct stat st;
+	uint8_t one = 1;
+
+	gmem_regions(g, &r);
+	if (geteuid() == 0) {
+		ck_assert_int_eq(gmem_write(g, MIB(2), &one, 1), 0);
+		ck_assert_int_eq(fstat(r->fd, &st), 0);
+		ck_assert_int_eq(st.st_nlink, 0);
+		/* 2 MiB, or 4 KiB on a kernel without transparent huge pages. */
+		ck_assert(st.st_blocks * 512 == (blkcnt_t)MIB(2) || st.st_blocks * 512 == 4096);
+	}
 	gmem_destroy(g);
 }
 END_TEST
@@ -356,7 +379,8 @@ int main(void)
 	tcase_add_loop_test(t, gmem_splits_ram_around_the_hole, 0, (int)ARRAY_SIZE(layouts));
 	tcase_add_loop_test(t, gmem_hva_stays_inside_one_region, 0, (int)ARRAY_SIZE(accesses));
 	tcase_add_test(t, gmem_regions_say_where_in_the_fd_they_are);
-	tcase_add_test(t, gmem_fd_cannot_be_resized);
+	tcase_add_test(t, gmem_sealed_fd_cannot_be_resized);
+	tcase_add_test(t, gmem_takes_huge_pages_from_its_own_tmpfs);
 	tcase_add_test(t, gmem_is_fenced_by_pages_nobody_can_touch);
 	tcase_add_test(t, gmem_tells_listeners_in_order_and_back_in_reverse);
 	tcase_add_test(t, gmem_listen_undoes_what_it_did_when_a_call_fails);
