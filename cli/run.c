@@ -31,7 +31,8 @@ enum {
 	OPT_ASSIGN,
 	OPT_NAME,
 	OPT_STATS,
-	OPT_NO_REBOOT
+	OPT_NO_REBOOT,
+	OPT_KASLR
 };
 
 static const struct argp_option options[] = {
