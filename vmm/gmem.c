@@ -33,7 +33,8 @@ struct gmem {
 	/* Reserved address space: a guard, the memory (2 MiB aligned), a guard. */
 	uint8_t *space, *base;
 	size_t space_size;
-	bool hugepages;
+	bool hugepages; /* hugetlbfs */
+	bool huge;      /* its file gives huge pages at the first touch */
 	struct gmem_region region[2];
 	unsigned int regions;
 	struct gmem_listener *first;
@@ -111,6 +112,7 @@ static int gmem_file(struct gmem *g, bool sealed, struct err *e)
 	if (!g->hugepages && !sealed) {
 		g->fd = huge_tmpfs_file();
 		if (g->fd >= 0) {
+			g->huge = true;
 			if (ftruncate(g->fd, (off_t)g->size) < 0)
 				return err_sys(e, errno, "guest memory: file of %" PRIu64 " MiB",
 					MIB(g->size));
@@ -315,8 +317,8 @@ uint64_t gmem_collapse(const struct gmem *g, uint64_t gpa, uint64_t len)
 	uint64_t done = 0, end = len < UINT64_MAX - gpa ? gpa + len : UINT64_MAX;
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
-	if (g->hugepages)
-		return len;
+	if (g->hugepages || g->huge)
+		return 0;
 	for (unsigned int i = 0; i < g->regions; i++) {
 		const struct gmem_region *r = &g->region[i];
 		uint64_t from = gpa > r->gpa ? gpa - r->gpa : 0;

@@ -74,7 +74,7 @@ int gmem_write(const struct gmem *g, uint64_t gpa, const void *buf, size_t len);
  * Back the RAM in [gpa, gpa+len) with huge pages now, where the kernel has them to give
  * (MADV_COLLAPSE, Linux 6.1; needs no system-wide setting). A hint: a guest's first touch, and a
  * KVM exit, then costs once per 2 MiB and not once per 4 KiB, but the memory is allocated at once.
- * Returns the bytes it worked for, 0 when it did not.
+ * Does nothing where the file gives huge pages by itself. Returns the bytes it worked for.
  */
 uint64_t gmem_collapse(const struct gmem *g, uint64_t gpa, uint64_t len);
 

@@ -21,7 +21,7 @@
 
 #define X2APIC_FLAGS (KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
 
-/* Memory given to the guest as huge pages before it starts; the rest comes when it is touched. */
+/* Of a memfd, this much gets huge pages before the guest starts. */
 #define EAGER_HUGE (512ull << 20)
 
 static const struct {
