@@ -19,29 +19,43 @@
 struct dma_map;
 
 /*
- * Map guest RAM into @io, which must have its first device, and follow it as a gmem listener.
- * RLIMIT_MEMLOCK is checked first. -ERANGE: RAM overlaps a reserved window (text names it).
+ * Map guest RAM into @io, which must have its first device, and follow it as a gmem listener. One
+ * mapping per region; the device may read and write all of it. @io and @mem must outlive the map.
+ * Control thread. -ENOMEM: RLIMIT_MEMLOCK is too small for all of it, checked before the first
+ * mapping (text says the figure); -ERANGE: RAM overlaps a reserved window or ends above what the
+ * IOMMU translates (text names the window); others as ioas_map(). On failure nothing is mapped.
  */
 int dma_map_create(struct ioas *io, struct gmem *mem, struct err *e, struct dma_map **ret);
+/* Unmaps; after the devices were told to stop. NULL is allowed. */
 void dma_map_destroy(struct dma_map *m);
 
 struct assigned_stats {
 	uint64_t cfg_accesses; /* trapped config accesses that reached the device */
 	uint64_t bar_accesses; /* trapped BAR accesses (not the MSI-X table) */
-	uint64_t host_irqs;    /* interrupts the host counted for the device's vectors */
-	uint64_t user_irqs;    /* of them caught while masked, i.e. passed by our code */
-	unsigned int vectors_armed;
+	uint64_t host_irqs;    /* interrupts the host counted for the device's vectors (/proc) */
+	/*
+	 * Of them, passed on by our code. None: what comes while a vector is masked waits in its
+	 * eventfd, and KVM delivers it at the unmask. INTx will count here.
+	 */
+	uint64_t user_irqs;
+	unsigned int vectors_armed; /* with an eventfd of the guest's */
 };
 
 struct assigned;
 
 /*
- * Open @b (see vdev_open() for the errors), reset it, build its PCI function and add it to the VM
- * at the next free slot, or at @devfn when that is >= 0. The function is owned by vm->pci and goes
- * with it; the handle stays valid until then.
+ * Open @b, build its PCI function and add it to the VM at the next free slot, or at @devfn when that
+ * is >= 0. The function is owned by vm->pci and goes with it (reset and closed); the handle stays
+ * valid until then. @io and @sysfs: @io must outlive the VM, @sysfs is not kept.
+ *
+ * Errors name the BDF: those of vdev_open(); -EIO: the device does not answer, or its capability
+ * lists are broken; -EPROTO: the kernel describes it in a way that cannot be (BARs, vectors);
+ * -EINVAL: its MSI-X table does not lie in its BARs, or no such @devfn; -ENOSPC, -EEXIST: no slot
+ * is free, or @devfn is taken; -ENOMEM.
  */
 int assigned_add(struct vm *vm, struct ioas *io, const struct sysfs *sysfs, struct bdf b, int devfn,
 	struct err *e, struct assigned **ret);
+/* The host's address, and the guest's (device << 3 | function on bus 0). */
 struct bdf assigned_bdf(const struct assigned *a);
 uint8_t assigned_devfn(const struct assigned *a);
 /* Any thread, but it reads /proc/interrupts: not for a loop. */
