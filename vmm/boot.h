@@ -14,13 +14,14 @@
 #include "vmm/gmem.h"
 
 /*
- * Who unpacks a bzImage. The host does it several times faster than the kernel's own decompressor,
- * but then the kernel runs at its link address: no KASLR in the guest.
+ * Who unpacks a bzImage. The host skips the guest's page faults and one copy (21 thousand EPT faults
+ * instead of 28 thousand for Debian's 6.1), but its unpacking is one more thing to wait for, and the
+ * kernel then runs at its link address: no KASLR in the guest. Hence not the default.
  */
 enum boot_decompress {
-	BOOT_DECOMPRESS_AUTO,  /* host when it can, else guest */
 	BOOT_DECOMPRESS_GUEST, /* the image's own decompressor, with KASLR */
 	BOOT_DECOMPRESS_HOST,  /* -ENOEXEC when this build cannot unpack the image */
+	BOOT_DECOMPRESS_AUTO,  /* host when it can, else guest */
 };
 
 struct boot_config {
