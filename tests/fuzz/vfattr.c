@@ -106,7 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct ifinfomsg ifi = {.ifi_index = IFINDEX};
 	struct nlmsghdr h = {.nlmsg_type = RTM_NEWLINK};
 	struct err e = {0};
-	uint8_t *msg;
+	uint8_t *msg, *cut;
 	size_t len;
 	int r;
 
@@ -130,7 +130,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(msg, &h, sizeof(h));
 		memcpy(msg + sizeof(h), &ifi, sizeof(ifi));
 	}
-	msg = realloc(msg, len ? len : 1);
+	cut = realloc(msg, len ? len : 1);
+	if (!cut)
+		abort();
+	msg = cut;
 	r = vf_reply_decode(msg, len, IFINDEX, got, VFS, &e);
 	if (r > 0 || r < -4095)
 		abort();
