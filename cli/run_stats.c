@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -18,9 +19,17 @@ struct stats_file {
 
 int stats_open(const char *path, struct err *e, struct stats_file **ret)
 {
-	struct stats_file *s = calloc(1, sizeof(*s));
+	struct stats_file *s;
+	struct stat st;
 	int fd;
 
+	/* What is there will be replaced: not a directory, which would fail after the guest's whole
+	 * life, and not /dev/null. */
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return err_set(e, S_ISDIR(st.st_mode) ? EISDIR : EINVAL,
+			"--stats: %s is %s: name a regular file, or one that is not there", path,
+			S_ISDIR(st.st_mode) ? "a directory" : "no regular file");
+	s = calloc(1, sizeof(*s));
 	if (!s || !(s->path = strdup(path)) ||
 		asprintf(&s->tmp, "%s.%d.tmp", path, (int)getpid()) < 0) {
 		if (s)
@@ -196,7 +205,7 @@ int stats_write(
 	json_t *root = stats_json(g, end, status);
 	int r;
 
-	r = root ? json_dump_file(root, s->tmp, JSON_INDENT(2)) : -1;
+	r = root ? json_dump_file(root, s->tmp, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) : -1;
 	json_decref(root);
 	if (r < 0)
 		return err_sys(e, errno ? errno : EIO, "--stats: write %s", s->tmp);
