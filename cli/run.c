@@ -178,6 +178,7 @@ struct run {
 	sd_event *event;
 	sd_event_source *stdin_source;
 	int kmsg_fd;
+	bool quit; /* someone outside wants the end: a guest that reboots just now must not go on */
 	int status;
 	/* bytes read from stdin that the UART had no room for yet */
 	uint8_t input[256];
@@ -215,6 +216,8 @@ static int on_end(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 	struct err e = {0};
 	enum vm_end end = guest_halt(r);
 
+	if (end == VM_END_REBOOT && r->quit)
+		return sd_event_exit(r->event, 0);
 	if (end == VM_END_REBOOT && !r->opt->no_reboot) {
 		int ret = guest_restart(&r->guest, &e);
 
@@ -241,12 +244,16 @@ static int on_end(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 	return sd_event_exit(r->event, 0);
 }
 
+static void run_quit(struct run *r, int status)
+{
+	r->quit = true;
+	r->status = status;
+	vm_stop(r->guest.vm, VM_END_STOPPED, NULL);
+}
+
 static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *ctx)
 {
-	struct run *r = ctx;
-
-	r->status = RUN_SIGNAL + (int)si->ssi_signo;
-	vm_stop(r->guest.vm, VM_END_STOPPED, NULL);
+	run_quit(ctx, RUN_SIGNAL + (int)si->ssi_signo);
 	return 0;
 }
 
@@ -282,8 +289,7 @@ static int on_stdin(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 	if (n < 0)
 		return sd_event_source_set_enabled(s, SD_EVENT_OFF);
 	if (key == CONSOLE_QUIT) {
-		r->status = RUN_QUIT;
-		vm_stop(r->guest.vm, VM_END_STOPPED, NULL);
+		run_quit(r, RUN_QUIT);
 		return 0;
 	}
 	r->input_len = (size_t)n;
@@ -399,7 +405,7 @@ static int run_guest(struct run *r)
 	if (ret < 0)
 		goto fail;
 	if (console_is_tty(r->guest.console))
-		fprintf(stderr, "viaduct run: %s: running; Ctrl-A x ends it\r\n", r->opt->name);
+		fprintf(stderr, "viaduct run: %s: running; Ctrl-A x ends it\n", r->opt->name);
 	ret = sd_event_loop(r->event);
 	if (ret < 0) {
 		err_sys(&e, -ret, "run the event loop");
