@@ -14,9 +14,8 @@
 #include "vmm/gmem.h"
 
 /*
- * Who unpacks a bzImage. The host skips the guest's page faults and one copy (21 thousand EPT faults
- * instead of 28 thousand for Debian's 6.1), but its unpacking is one more thing to wait for, and the
- * kernel then runs at its link address: no KASLR in the guest. Hence not the default.
+ * Who unpacks a bzImage. The host skips the guest's page faults and one copy, but the kernel then
+ * runs at its link address: no KASLR in the guest. 0 keeps it; the caller weighs.
  */
 enum boot_decompress {
 	BOOT_DECOMPRESS_GUEST, /* the image's own decompressor, with KASLR */
