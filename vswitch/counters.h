@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What became of every frame, per port. A frame that came in at a port leaves by others or is dropped
+ * for exactly one reason there; a frame that could not leave is counted at the port it was meant for.
+ * Written by the datapath thread alone; others read, and may see one counter newer than the next.
+ */
+#ifndef VIADUCT_VSWITCH_COUNTERS_H
+#define VIADUCT_VSWITCH_COUNTERS_H
+
+#include <stdint.h>
+
+/* X(name, printed name, what it means) */
+#define DROP_REASONS(X)                                                                     \
+	X(RUNT, "runt", "shorter than its Ethernet header and tag")                         \
+	X(BAD_SOURCE, "bad-source", "source address is a group or zero")                    \
+	X(RESERVED, "reserved-destination", "addressed to the bridge group, 802.1Q §8.6.3") \
+	X(TAGGED, "tagged-on-access", "tagged frame on an access port")                     \
+	X(VLAN, "vlan-not-allowed", "VLAN is not one of the port's")                        \
+	X(SPOOF_MAC, "spoofed-mac", "source address is not the port's")                     \
+	X(SPOOF_ARP, "spoofed-arp", "ARP sender is not the port's")                         \
+	X(SPOOF_IPV4, "spoofed-ipv4", "IPv4 source is not the port's")                      \
+	X(SPOOF_IPV6, "spoofed-ipv6", "IPv6 source is not the port's")                      \
+	X(SPOOF_ND, "spoofed-nd", "neighbour advertisement for another's address")          \
+	X(ROGUE_DHCP, "rogue-dhcp", "DHCP server message from a port that may not serve")   \
+	X(ROGUE_RA, "rogue-ra", "router advertisement from a port that is no router")       \
+	X(BAD_HEADERS, "bad-headers", "headers too short to be checked")                    \
+	X(STATIC_MAC, "static-mac", "source address is static on another port")             \
+	X(POLICED, "policed", "over the port's ingress rate")                               \
+	X(STORM_BROADCAST, "storm-broadcast", "over the broadcast limit")                   \
+	X(STORM_MULTICAST, "storm-multicast", "over the multicast limit")                   \
+	X(STORM_UNKNOWN, "storm-unknown", "over the unknown unicast limit")                 \
+	X(SAME_PORT, "same-port", "destination is on the port it came from")                \
+	X(ISOLATED, "isolated", "both ports are isolated")                                  \
+	X(NO_DESTINATION, "no-destination", "no port to flood to")                          \
+	X(OVERSIZE, "oversize", "longer than the MTU of the port it was meant for")         \
+	X(PORT_DOWN, "port-down", "the port it was meant for has no link")                  \
+	X(TX_FULL, "tx-full", "the port it was meant for took no more")                     \
+	X(NO_MEMORY, "no-memory", "no buffer for a copy")
+
+enum drop_reason {
+#define X(name, text, what) DROP_##name,
+	DROP_REASONS(X)
+#undef X
+		DROP_REASON_COUNT
+};
+
+/* As in statistics: "spoofed-mac". Lives for ever. */
+const char *drop_reason_name(enum drop_reason r);
+
+/* One line on what it means. Lives for ever. */
+const char *drop_reason_text(enum drop_reason r);
+
+struct port_counters {
+	uint64_t rx_packets, rx_bytes;
+	uint64_t tx_packets, tx_bytes;
+	uint64_t flooded; /* frames from here that went to more than one port, or might have */
+	uint64_t drops[DROP_REASON_COUNT];
+};
+
+/* For readers of another thread's counters. */
+static inline uint64_t counter_read(const uint64_t *c)
+{
+	return __atomic_load_n(c, __ATOMIC_RELAXED);
+}
+
+/* By the one thread that writes them. */
+static inline void counter_add(uint64_t *c, uint64_t n)
+{
+	__atomic_store_n(c, *c + n, __ATOMIC_RELAXED);
+}
+
+#endif

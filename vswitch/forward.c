@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <stdlib.h>
+
+#include "vswitch/forward.h"
+
+int forward_create(const struct fdb_config *cfg, struct forward **ret)
+{
+	struct forward *fw = calloc(1, sizeof(*fw));
+	int r;
+
+	if (!fw)
+		return -ENOMEM;
+	if (cfg->nr_ports > FORWARD_PORTS_MAX)
+		r = -EINVAL;
+	else
+		r = fdb_create(cfg, &fw->fdb);
+	if (r < 0) {
+		forward_destroy(fw);
+		return r;
+	}
+	*ret = fw;
+	return 0;
+}
+
+void forward_destroy(struct forward *fw)
+{
+	if (!fw)
+		return;
+	fdb_destroy(fw->fdb);
+	free(fw);
+}
+
+void forward_port_init(struct forward_port *p)
+{
+	*p = (struct forward_port){.present = true};
+	vlan_port_access(&p->vlan, VLAN_DEFAULT);
+}
+
+static struct verdict drop(enum drop_reason reason, uint16_t port)
+{
+	return (struct verdict){.kind = VERDICT_DROP, .reason = reason, .reason_port = port};
+}
+
+/* What the frame says and whether the port may say it. Returns false with *@v filled: drop it. */
+static inline bool frame_admit(struct forward_port *p, uint16_t in, const struct forward_frame *ff,
+	uint64_t now_ns, struct frame *f, struct verdict *v)
+{
+	enum drop_reason reason;
+	uint16_t vid = 0;
+
+	if (frame_parse(ff->bytes, ff->header_len, f) < 0) {
+		*v = drop(DROP_RUNT, in);
+		return false;
+	}
+	if (frame_cast(f->src) != FRAME_UNICAST || !f->src) {
+		*v = drop(DROP_BAD_SOURCE, in);
+		return false;
+	}
+	switch (vlan_ingress(&p->vlan, f, &vid)) {
+	case VLAN_OK: break;
+	case VLAN_NOT_ALLOWED: *v = drop(DROP_VLAN, in); return false;
+	case VLAN_TAGGED_ON_ACCESS: *v = drop(DROP_TAGGED, in); return false;
+	}
+	if (frame_reserved(f->dst)) {
+		*v = drop(DROP_RESERVED, in);
+		return false;
+	}
+	if (guard_active(&p->guard) &&
+		guard_check(&p->guard, f, ff->bytes, ff->header_len, &reason) < 0) {
+		*v = drop(reason, in);
+		return false;
+	}
+	if (!meter_take(&p->police, ff->len, now_ns)) {
+		*v = drop(DROP_POLICED, in);
+		return false;
+	}
+	v->vlan = vid;
+	v->tagged = f->tagged;
+	v->priority_tag = f->tagged && !f->vid;
+	return true;
+}
+
+static void flood_decide(struct forward_port *p, uint16_t in, enum frame_cast cast, uint64_t now_ns,
+	struct verdict *v)
+{
+	v->kind = VERDICT_FLOOD;
+	v->cast = cast;
+	switch (cast) {
+	case FRAME_UNICAST:
+		if (!meter_take(&p->storm_unknown, 1, now_ns))
+			*v = drop(DROP_STORM_UNKNOWN, in);
+		break;
+	case FRAME_BROADCAST:
+		if (!meter_take(&p->storm_broadcast, 1, now_ns))
+			*v = drop(DROP_STORM_BROADCAST, in);
+		break;
+	case FRAME_MULTICAST:
+		if (!meter_take(&p->storm_multicast, 1, now_ns))
+			*v = drop(DROP_STORM_MULTICAST, in);
+		break;
+	}
+}
+
+/* To a known address, on port @out. */
+static void unicast_decide(
+	struct forward *fw, uint16_t in, uint16_t out, uint32_t len, struct verdict *v)
+{
+	const struct forward_port *from = &fw->ports[in], *to = &fw->ports[out];
+
+	if (out == in)
+		*v = drop(DROP_SAME_PORT, in);
+	else if (from->isolated && to->isolated)
+		*v = drop(DROP_ISOLATED, in);
+	/* A static entry may name a VLAN the port has since left. */
+	else if (!vlan_port_has(&to->vlan, v->vlan))
+		*v = drop(DROP_VLAN, out);
+	else if (!forward_fits(fw, out, len, v->tagged))
+		*v = drop(DROP_OVERSIZE, out);
+	else {
+		v->kind = VERDICT_PORT;
+		v->port = out;
+	}
+}
+
+void forward_decide(struct forward *fw, uint16_t in, const struct forward_frame *frames,
+	unsigned int n, uint64_t now_ns, struct verdict *ret)
+{
+	struct forward_port *p = &fw->ports[in];
+	uint32_t now_s = (uint32_t)(now_ns / 1000000000u);
+	uint64_t last_src = 0, last_dst = 0;
+	struct frame parsed[FORWARD_BATCH_MAX];
+	uint16_t last_out = FDB_NO_PORT;
+	bool admitted[FORWARD_BATCH_MAX];
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct frame *f = &parsed[i];
+
+		admitted[i] = frame_admit(p, in, &frames[i], now_ns, f, &ret[i]);
+		if (!admitted[i])
+			continue;
+		fdb_prefetch(fw->fdb, fdb_key(f->src, ret[i].vlan));
+		fdb_prefetch(fw->fdb, fdb_key(f->dst, ret[i].vlan));
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		const struct frame *f = &parsed[i];
+		struct verdict *v = &ret[i];
+		uint64_t src, dst;
+
+		if (!admitted[i])
+			continue;
+		src = fdb_key(f->src, v->vlan);
+		dst = fdb_key(f->dst, v->vlan);
+		/* Neighbours in a batch mostly belong to one conversation. */
+		if (src != last_src && !p->no_learning) {
+			if (fdb_learn(fw->fdb, src, in, now_s) == FDB_REFUSED) {
+				*v = drop(DROP_STATIC_MAC, in);
+				continue;
+			}
+			last_src = src;
+			last_dst = 0; /* what was learned may have pushed it out */
+		}
+		if (frame_cast(f->dst) != FRAME_UNICAST) {
+			flood_decide(p, in, frame_cast(f->dst), now_ns, v);
+			continue;
+		}
+		if (dst != last_dst) {
+			last_out = fdb_lookup(fw->fdb, dst);
+			last_dst = dst;
+		}
+		if (last_out == FDB_NO_PORT)
+			flood_decide(p, in, FRAME_UNICAST, now_ns, v);
+		else
+			unicast_decide(fw, in, last_out, frames[i].len, v);
+	}
+}
+
+bool forward_floods(
+	const struct forward *fw, uint16_t in, uint16_t out, uint16_t vlan, enum frame_cast cast)
+{
+	const struct forward_port *from = &fw->ports[in], *to = &fw->ports[out];
+
+	if (out == in || !to->present || !vlan_port_has(&to->vlan, vlan) ||
+		(from->isolated && to->isolated))
+		return false;
+	switch (cast) {
+	case FRAME_UNICAST: return !to->no_unknown;
+	case FRAME_BROADCAST: return !to->no_broadcast;
+	case FRAME_MULTICAST: return !to->no_multicast;
+	}
+	return false;
+}

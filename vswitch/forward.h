@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where frames go. A batch that came in at one port is decided upon by its bytes and the port's
+ * number; nothing here knows what holds the bytes or how a port sends them. For each frame the answer
+ * is one port, all ports of its VLAN (ask forward_floods() for each), or a reason to drop it.
+ *
+ * One thread: the datapath's. Others change ports while it is paused.
+ */
+#ifndef VIADUCT_VSWITCH_FORWARD_H
+#define VIADUCT_VSWITCH_FORWARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vswitch/counters.h"
+#include "vswitch/fdb.h"
+#include "vswitch/guard.h"
+#include "vswitch/meter.h"
+#include "vswitch/vlan.h"
+
+#define FORWARD_PORTS_MAX 256
+#define FORWARD_BATCH_MAX 64
+
+struct forward_port {
+	bool present;
+	bool isolated; /* no frames to and from other isolated ports */
+	bool no_learning;
+	bool no_unknown, no_broadcast, no_multicast; /* do not flood these to it */
+	uint32_t mtu; /* of what is behind the Ethernet header and tag, in bytes; 0 = any */
+	struct vlan_port vlan;
+	struct guard guard;
+	struct meter police;                                          /* bytes */
+	struct meter storm_broadcast, storm_multicast, storm_unknown; /* frames */
+};
+
+enum verdict_kind { VERDICT_PORT, VERDICT_FLOOD, VERDICT_DROP };
+
+struct verdict {
+	enum verdict_kind kind;
+	union {
+		uint16_t port;           /* VERDICT_PORT */
+		enum frame_cast cast;    /* VERDICT_FLOOD; FRAME_UNICAST = unknown */
+		enum drop_reason reason; /* VERDICT_DROP; counted at @reason_port */
+	};
+	uint16_t reason_port;
+	uint16_t vlan;
+	bool tagged;       /* as it came in; see forward_egress_tagged() */
+	bool priority_tag; /* its tag names no VLAN: take it off first */
+};
+
+struct forward_frame {
+	const uint8_t *bytes; /* the first @header_len of it */
+	uint32_t header_len;
+	uint32_t len;
+};
+
+struct forward {
+	struct fdb *fdb;
+	struct forward_port ports[FORWARD_PORTS_MAX];
+};
+
+/* Returns 0, -EINVAL or -ENOMEM. The caller owns *@ret: forward_destroy(). */
+int forward_create(const struct fdb_config *fdb, struct forward **ret);
+void forward_destroy(struct forward *fw);
+
+/* A port as it is without configuration: access port of VLAN_DEFAULT, no limits. */
+void forward_port_init(struct forward_port *p);
+
+/*
+ * Decide on @n frames, at most FORWARD_BATCH_MAX, that came in at @in, and learn from them.
+ * @now_ns is monotonic. Fills @ret[0..n).
+ */
+void forward_decide(struct forward *fw, uint16_t in, const struct forward_frame *frames,
+	unsigned int n, uint64_t now_ns, struct verdict *ret);
+
+/* Does a frame from @in that is flooded, see VERDICT_FLOOD, go to @out? */
+bool forward_floods(
+	const struct forward *fw, uint16_t in, uint16_t out, uint16_t vlan, enum frame_cast cast);
+
+/* Does @vlan leave @out with a tag? */
+static inline bool forward_egress_tagged(const struct forward *fw, uint16_t out, uint16_t vlan)
+{
+	return vlan_egress_tagged(&fw->ports[out].vlan, vlan);
+}
+
+/* May a frame of @len bytes, @tagged or not, leave by @out? */
+static inline bool forward_fits(const struct forward *fw, uint16_t out, uint32_t len, bool tagged)
+{
+	uint32_t mtu = fw->ports[out].mtu;
+
+	return !mtu || len <= mtu + FRAME_HEADER + (tagged ? FRAME_TAG : 0);
+}
+
+#endif
