@@ -12,6 +12,7 @@
 #include "vmm/acpi.h"
 #include "vmm/boot.h"
 #include "vmm/layout.h"
+#include "vmm/mptable.h"
 
 int64_t run_now(void)
 {
@@ -99,6 +100,8 @@ static int guest_load(struct guest *g, struct err *e, struct boot_entry *ret)
 	int r;
 
 	r = acpi_build(&acpi, vm->mem, e, &boot.rsdp_gpa);
+	if (r == 0)
+		r = mptable_build(vm->cpus, vm->apic_ids, vm->mem, e);
 	if (r < 0)
 		return r;
 	return boot_load(&boot, vm->mem, e, ret);
