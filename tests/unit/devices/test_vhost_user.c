@@ -1,0 +1,937 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The front end against a back end of our own (vhost_peer.c), over the socket as in production. */
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "devices/vhost_user.h"
+#include "tests/unit/devices/vhost_peer.h"
+
+#define MIB   (1024ull * 1024)
+#define RINGS 4
+#define HIGH  (4096 * MIB)
+
+/* ---- libc faults: the n-th call of a kind fails ---- */
+
+static _Atomic long fault_in = -1; /* calls left before the one that fails; -1 = none does */
+
+static bool fault(void)
+{
+	if (fault_in < 0)
+		return false;
+	return fault_in-- == 0;
+}
+
+#define WRAP(type, name, failure, code, params, ...) \
+	type __real_##name params;                   \
+	type __wrap_##name params;                   \
+	type __wrap_##name params                    \
+	{                                            \
+		if (fault()) {                       \
+			errno = (code);              \
+			return failure;              \
+		}                                    \
+		return __real_##name(__VA_ARGS__);   \
+	}
+
+WRAP(void *, calloc, NULL, ENOMEM, (size_t n, size_t size), n, size)
+WRAP(int, eventfd, -1, EMFILE, (unsigned int n, int flags), n, flags)
+WRAP(int, socket, -1, EMFILE, (int domain, int type, int protocol), domain, type, protocol)
+WRAP(int, bind, -1, EACCES, (int fd, const struct sockaddr *a, socklen_t len), fd, a, len)
+WRAP(int, listen, -1, ENOBUFS, (int fd, int n), fd, n)
+WRAP(int, accept4, -1, EMFILE, (int fd, struct sockaddr *a, socklen_t *len, int flags), fd, a, len,
+	flags)
+WRAP(ssize_t, sendmsg, -1, EPIPE, (int fd, const struct msghdr *m, int flags), fd, m, flags)
+WRAP(ssize_t, recvmsg, -1, ECONNRESET, (int fd, struct msghdr *m, int flags), fd, m, flags)
+
+/* ---- the world ---- */
+
+static char dir[64], path[96];
+static struct gmem *mem;
+static struct net_backend *be;
+static struct err err;
+static int kick[RINGS], call[RINGS];
+static struct net_ring rings[RINGS];
+static _Atomic int link_state; /* -1 = never told */
+static _Atomic unsigned int links_down, announces;
+static unsigned int fds_before;
+
+static unsigned int fds_open(void)
+{
+	_cleanup_dir_ DIR *d = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	while (readdir(d))
+		n++;
+	return n;
+}
+
+static void on_link(void *ctx, bool up)
+{
+	link_state = up;
+	links_down += !up;
+}
+
+static void on_announce(void *ctx)
+{
+	announces++;
+}
+
+static void on_broken(void *ctx, unsigned int index, const char *why)
+{
+	ck_abort_msg("%s", why);
+}
+
+static const struct net_events events = {on_link, on_announce, on_broken, NULL};
+
+static const struct peer_config good = {PEER_FEATURES, PEER_PROTOCOL, 2, WELL_BEHAVED, 0, 4096, 0};
+
+static struct vhost_user_config config(void)
+{
+	return (struct vhost_user_config){
+		.path = path,
+		.pairs = 2,
+		.mtu = 1400,
+		.mem = mem,
+		.reply_ms = 2000,
+		.grace_ms = 60000,
+	};
+}
+
+static void create(const struct vhost_user_config *cfg)
+{
+	ck_assert_msg(vhost_user_create(cfg, &err, &be) == 0, "%s", err.text);
+	link_state = -1;
+	be->ops->attach(be, &events);
+	links_down = 0;
+}
+
+static void start(unsigned int n, uint64_t features)
+{
+	struct net_start s = {.features = 1ull << 32 | features, .n = n, .pairs = 1, .ring = rings};
+
+	ck_assert_msg(be->ops->start(be, &s, &err) == 0, "%s", err.text);
+}
+
+static void used_idx_set(unsigned int ring, uint16_t v)
+{
+	ck_assert_int_eq(gmem_write(mem, rings[ring].used + 2, &v, 2), 0);
+}
+
+static bool readable(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, 5000) == 1;
+}
+
+static uint64_t count_take(int fd)
+{
+	eventfd_t v = 0;
+
+	eventfd_read(fd, &v);
+	return v;
+}
+
+static struct vhost_user_stats stats(void)
+{
+	struct vhost_user_stats s;
+
+	vhost_user_stats(be, &s);
+	return s;
+}
+
+#define UNTIL(cond)                                                        \
+	do {                                                               \
+		for (int _n = 0; _n < 2500 && !(cond); _n++)               \
+			usleep(2000);                                      \
+		ck_assert_msg(cond, "%s: %s", #cond, stats().last_reason); \
+	} while (0)
+
+static void setup(void)
+{
+	const struct gmem_config m = {.size = 8 * MIB, .low_max = 4 * MIB, .sealed = true};
+
+	log_level_set(LOG_LEVEL_ERROR);
+	fault_in = -1;
+	fds_before = fds_open();
+	strcpy(dir, "/tmp/vhost-user-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/sock", dir);
+	ck_assert_int_eq(gmem_create(&m, &err, &mem), 0);
+	for (unsigned int i = 0; i < RINGS; i++) {
+		uint64_t base = (i & 1 ? HIGH : 0) + 0x10000 * (i + 1);
+
+		kick[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		call[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		rings[i] = (struct net_ring){
+			.index = i,
+			.size = 256,
+			.desc = base,
+			.avail = base + 0x4000,
+			.used = base + 0x8000,
+			.kick_fd = kick[i],
+		};
+	}
+	be = NULL;
+	announces = 0;
+	err = (struct err){0};
+}
+
+static void teardown(void)
+{
+	net_backend_destroy(be);
+	gmem_destroy(mem);
+	for (unsigned int i = 0; i < RINGS; i++) {
+		fd_close(kick[i]);
+		fd_close(call[i]);
+	}
+	unlink(path);
+	ck_assert_int_eq(rmdir(dir), 0);
+	ck_assert_uint_eq(fds_open(), fds_before);
+}
+
+static struct peer *peer_new(const struct peer_config *cfg)
+{
+	return peer_create(cfg, peer_connect(path));
+}
+
+/* ---- handing over ---- */
+
+START_TEST(the_back_end_gets_memory_rings_doorbells_and_interrupts)
+{
+	struct vhost_user_config cfg = config();
+	struct peer *p;
+	uint32_t *window;
+
+	create(&cfg);
+	ck_assert_int_eq(link_state, 0);
+	for (unsigned int i = 0; i < RINGS; i++)
+		be->ops->set_call(be, i, call[i]);
+	start(2, 0);
+	p = peer_new(&good);
+	ck_assert(peer_saw(p, VU_SET_STATUS, 1));
+	UNTIL(link_state == 1);
+
+	ck_assert_uint_eq(p->features, 1ull << 32 | 1ull << 30);
+	ck_assert_uint_eq(p->status, 15);
+	ck_assert_uint_eq(p->mem.regions, 2);
+	ck_assert_uint_eq(p->mem.region[1].gpa, HIGH);
+	ck_assert_uint_eq(p->mem.region[1].size, 4 * MIB);
+	ck_assert_uint_eq(p->mem.region[1].fd_offset, 4 * MIB);
+	window = mmap(NULL, 8 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, p->mem_fd[1], 0);
+	ck_assert_ptr_ne(window, MAP_FAILED);
+	window[MIB] = 0x12345678; /* 4 MiB in: the first word of the second region */
+	ck_assert_uint_eq(*(uint32_t *)gmem_hva(mem, HIGH, 4), 0x12345678);
+	munmap(window, 8 * MIB);
+
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct vu_region *r = &p->mem.region[i & 1];
+
+		ck_assert_uint_eq(p->ring[i].num, 256);
+		ck_assert_uint_eq(p->ring[i].base, 0);
+		ck_assert(p->ring[i].enabled);
+		ck_assert_uint_eq(p->ring[i].addr.desc - r->user + r->gpa, rings[i].desc);
+		ck_assert_uint_eq(p->ring[i].addr.avail - r->user + r->gpa, rings[i].avail);
+		ck_assert_uint_eq(p->ring[i].addr.used - r->user + r->gpa, rings[i].used);
+		/* The guest's doorbell rings at the back end; rung once at the start. */
+		ck_assert(readable(p->ring[i].kick));
+		ck_assert_uint_eq(count_take(p->ring[i].kick), 1);
+		eventfd_write(kick[i], 1);
+		ck_assert(readable(p->ring[i].kick));
+		count_take(call[i]);
+		eventfd_write(p->ring[i].call, 3);
+		ck_assert_uint_eq(count_take(call[i]), 3);
+	}
+	ck_assert_int_eq(p->ring[2].kick, -1);
+	peer_destroy(p);
+}
+END_TEST
+
+static const struct peer_config able = {
+	.features = PEER_FEATURES | 1 | 1ull << 35 | 1ull << 34 | 1ull << 63,
+	.protocol = PEER_PROTOCOL,
+	.queues = 2,
+};
+
+static void *able_comes(void *arg)
+{
+	return peer_create(&able, peer_accept(*(int *)arg));
+}
+
+START_TEST(what_the_first_back_end_can_do_is_offered)
+{
+	struct vhost_user_config cfg = config();
+	int l = peer_listen(path);
+	pthread_t t;
+	void *p;
+
+	cfg.client = true;
+	cfg.wait_ms = 5000;
+	ck_assert_int_eq(pthread_create(&t, NULL, able_comes, &l), 0);
+	create(&cfg);
+	/* CSUM and IN_ORDER too; no packed ring, nothing we do not know. */
+	ck_assert_uint_eq(be->features, 1 | 1ull << 15 | 3ull << 28 | 1ull << 35);
+	pthread_join(t, &p);
+	peer_destroy(p);
+	fd_close(l);
+}
+END_TEST
+
+START_TEST(without_a_back_end_the_guest_gets_what_all_can_do)
+{
+	struct vhost_user_config cfg = config();
+	int64_t t = vu_now_ms();
+
+	cfg.wait_ms = 50;
+	create(&cfg);
+	ck_assert_uint_eq(be->features, 1ull << 15 | 3ull << 28);
+	ck_assert_int_ge(vu_now_ms() - t, 50);
+	ck_assert_int_lt(vu_now_ms() - t, 3000);
+}
+END_TEST
+
+START_TEST(a_back_end_of_the_oldest_kind_is_served)
+{
+	struct peer_config old = good;
+	struct vhost_user_config cfg = config();
+	struct peer *p;
+
+	old.features &= ~(1ull << VU_F_PROTOCOL_FEATURES);
+	cfg.pairs = 1;
+	create(&cfg);
+	start(2, 0);
+	p = peer_new(&old);
+	ck_assert(peer_saw(p, VU_GET_FEATURES, 2)); /* the second ends the start */
+	UNTIL(stats().running);
+	ck_assert_uint_eq(p->count[VU_GET_PROTOCOL_FEATURES], 0);
+	ck_assert_uint_eq(p->count[VU_SET_VRING_ENABLE], 0);
+	ck_assert_uint_eq(p->features, 1ull << 32);
+	peer_destroy(p);
+}
+END_TEST
+
+START_TEST(the_mtu_is_told_to_who_can_be_told)
+{
+	struct peer_config can = good;
+	struct vhost_user_config cfg = config();
+	struct peer *p;
+
+	can.features |= 8;
+	create(&cfg);
+	p = peer_new(&can);
+	UNTIL(stats().connected);
+	ck_assert_uint_eq(p->mtu, 1400);
+	peer_destroy(p);
+}
+END_TEST
+
+/* ---- while it runs ---- */
+
+START_TEST(stopping_returns_where_the_back_end_is)
+{
+	struct peer_config at = good;
+	struct vhost_user_config cfg = config();
+	uint16_t base[2] = {0};
+	struct peer *p;
+
+	at.base = 0xfffe;
+	create(&cfg);
+	start(2, 0);
+	p = peer_new(&at);
+	UNTIL(stats().running);
+	be->ops->stop(be, base);
+	ck_assert_uint_eq(base[0], 0xfffe);
+	ck_assert_uint_eq(base[1], 0xfffe);
+	ck_assert(!p->ring[0].enabled);
+	ck_assert_uint_eq(p->status, 0);
+	ck_assert_uint_eq(p->count[VU_GET_VRING_BASE], 2);
+	/* and starts again where it is told to */
+	rings[0].last_avail = 77;
+	start(2, 0);
+	UNTIL(stats().starts == 2);
+	ck_assert_uint_eq(p->ring[0].base, 77);
+	be->ops->stop(be, NULL);
+	be->ops->stop(be, NULL);
+	peer_destroy(p);
+}
+END_TEST
+
+START_TEST(stopping_without_a_back_end_returns_where_the_rings_are)
+{
+	struct vhost_user_config cfg = config();
+	uint16_t base[2] = {9, 9};
+
+	create(&cfg);
+	rings[0].last_avail = 5;
+	start(2, 0);
+	be->ops->stop(be, base);
+	ck_assert_uint_eq(base[0], 5);
+	ck_assert_uint_eq(base[1], 0);
+}
+END_TEST
+
+START_TEST(interrupts_follow_the_guests_vectors)
+{
+	struct vhost_user_config cfg = config();
+	struct peer *p;
+
+	create(&cfg);
+	start(2, 0);
+	p = peer_new(&good);
+	UNTIL(stats().running);
+	ck_assert_int_eq(p->ring[1].call, -1);
+	be->ops->set_call(be, 1, call[1]);
+	ck_assert(peer_saw(p, VU_SET_VRING_CALL, 3));
+	/* What happened in between may have gone to nobody: the guest is told to look. */
+	ck_assert(readable(call[1]));
+	count_take(call[1]);
+	eventfd_write(p->ring[1].call, 5);
+	ck_assert_uint_eq(count_take(call[1]), 5);
+	be->ops->set_call(be, 1, -1);
+	ck_assert(peer_saw(p, VU_SET_VRING_CALL, 4));
+	ck_assert_int_eq(p->ring[1].call, -1);
+	peer_destroy(p);
+}
+END_TEST
+
+START_TEST(queue_pairs_are_switched_on_and_off)
+{
+	struct vhost_user_config cfg = config();
+	struct peer *p;
+
+	create(&cfg);
+	start(4, 0);
+	p = peer_new(&good);
+	UNTIL(stats().running);
+	ck_assert(p->ring[1].enabled && !p->ring[2].enabled);
+	ck_assert_int_eq(be->ops->set_pairs(be, 2), 0);
+	ck_assert(p->ring[1].enabled && p->ring[2].enabled && p->ring[3].enabled);
+	ck_assert_int_eq(be->ops->set_pairs(be, 1), 0);
+	ck_assert(p->ring[1].enabled && !p->ring[2].enabled && !p->ring[3].enabled);
+	ck_assert_int_eq(be->ops->set_pairs(be, 3), -EINVAL);
+	ck_assert_int_eq(be->ops->set_pairs(be, 0), -EINVAL);
+	peer_destroy(p);
+}
+END_TEST
+
+/* ---- back ends come and go ---- */
+
+START_TEST(the_next_back_end_goes_on_where_the_used_ring_ends)
+{
+	struct vhost_user_config cfg = config();
+	struct peer *p;
+
+	create(&cfg);
+	be->ops->set_call(be, 0, call[0]);
+	start(2, 1ull << 15);
+	p = peer_new(&good);
+	UNTIL(stats().running);
+	used_idx_set(0, 7);
+	used_idx_set(1, 0xffff);
+	count_take(kick[0]);
+	peer_destroy(p);
+	UNTIL(!stats().connected);
+	/* It may have died before it told the guest of its last buffer. */
+	ck_assert(readable(call[0]));
+	eventfd_write(kick[0], 1); /* the guest goes on sending */
+
+	p = peer_new(&good);
+	UNTIL(stats().running);
+	ck_assert_uint_eq(p->features, 1ull << 32 | 1ull << 30 | 1ull << 15);
+	ck_assert_uint_eq(p->mem.regions, 2);
+	ck_assert_uint_eq(p->ring[0].num, 256);
+	ck_assert_uint_eq(p->ring[0].base, 7);
+	ck_assert_uint_eq(p->ring[1].base, 0xffff);
+	ck_assert(readable(p->ring[0].kick));
+	ck_assert_int_ge(p->ring[0].call, 0);
+	ck_assert_int_eq(p->ring[1].call, -1);
+	UNTIL(announces == 1);
+	ck_assert_uint_eq(stats().losses, 1);
+	ck_assert_uint_eq(stats().starts, 2);
+	ck_assert_uint_eq(links_down, 0); /* a pause within the grace */
+	peer_destroy(p);
+}
+END_TEST
+
+START_TEST(the_link_goes_down_when_the_pause_is_long)
+{
+	struct vhost_user_config cfg = config();
+	struct peer *p;
+
+	cfg.grace_ms = 100;
+	create(&cfg);
+	start(2, 0);
+	p = peer_new(&good);
+	UNTIL(link_state == 1);
+	peer_destroy(p);
+	UNTIL(link_state == 0);
+	p = peer_new(&good);
+	UNTIL(link_state == 1);
+	peer_destroy(p);
+}
+END_TEST
+
+START_TEST(a_client_finds_a_back_end_that_comes_late_and_comes_back)
+{
+	struct vhost_user_config cfg = config();
+	struct peer *p;
+	int l;
+
+	cfg.client = true;
+	create(&cfg);
+	start(2, 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		usleep(120000);
+		l = peer_listen(path);
+		p = peer_create(&good, peer_accept(l));
+		ck_assert(peer_saw(p, VU_SET_STATUS, 1));
+		UNTIL(stats().running);
+		fd_close(l);
+		unlink(path);
+		peer_destroy(p);
+	}
+	UNTIL(stats().losses == 3);
+}
+END_TEST
+
+START_TEST(what_was_in_flight_is_handed_to_the_next_back_end)
+{
+	struct peer_config can = good;
+	struct vhost_user_config cfg = config();
+	struct stat a, b, c;
+	struct peer *p;
+
+	can.protocol |= 1ull << VU_PF_INFLIGHT_SHMFD;
+	create(&cfg);
+	start(2, 0);
+	p = peer_new(&can);
+	UNTIL(stats().running);
+	ck_assert_uint_eq(p->inflight.queues, 2);
+	ck_assert_uint_eq(p->inflight.queue_size, 256);
+	ck_assert_int_eq(fstat(p->inflight_fd, &a), 0);
+	peer_destroy(p);
+	UNTIL(!stats().connected);
+
+	p = peer_new(&can);
+	UNTIL(stats().running);
+	ck_assert_int_eq(fstat(p->inflight_fd, &b), 0);
+	ck_assert_uint_eq(a.st_ino, b.st_ino);
+	ck_assert_uint_eq(p->count[VU_GET_INFLIGHT_FD], 0);
+	/* After the guest's reset nothing is in flight: a new region. */
+	be->ops->stop(be, NULL);
+	start(2, 0);
+	UNTIL(stats().starts == 3);
+	ck_assert_uint_eq(p->count[VU_GET_INFLIGHT_FD], 1);
+	ck_assert_int_eq(fstat(p->inflight_fd, &c), 0);
+	ck_assert_uint_ne(a.st_ino, c.st_ino);
+	peer_destroy(p);
+}
+END_TEST
+
+/* ---- back ends that will not do ---- */
+
+START_TEST(a_back_end_that_lacks_what_the_guest_uses_is_refused_by_name)
+{
+	struct peer_config less = good;
+	struct vhost_user_config cfg = config();
+	struct peer *p;
+
+	less.features &= ~(1ull << 15);
+	create(&cfg);
+	start(2, 1ull << 15);
+	p = peer_new(&less);
+	ck_assert(peer_dropped(p));
+	peer_destroy(p);
+	UNTIL(stats().refusals == 1);
+	ck_assert_ptr_nonnull(strstr(stats().last_reason, "MRG_RXBUF"));
+	p = peer_new(&good);
+	UNTIL(stats().running);
+	peer_destroy(p);
+}
+END_TEST
+
+START_TEST(a_back_end_with_too_few_queues_is_refused)
+{
+	struct peer_config less = good;
+	struct vhost_user_config cfg = config();
+	struct peer *p;
+
+	less.queues = 1;
+	create(&cfg);
+	p = peer_new(&less);
+	ck_assert(peer_dropped(p));
+	UNTIL(stats().refusals == 1);
+	ck_assert_ptr_nonnull(strstr(stats().last_reason, "queue pairs"));
+	peer_destroy(p);
+}
+END_TEST
+
+START_TEST(an_inflight_region_that_is_none_is_refused)
+{
+	static const unsigned int sizes[] = {0, 4097, UINT32_MAX};
+	struct peer_config bad = good;
+	struct vhost_user_config cfg = config();
+	struct peer *p;
+
+	bad.protocol |= 1ull << VU_PF_INFLIGHT_SHMFD;
+	bad.inflight_size = sizes[_i];
+	create(&cfg);
+	start(2, 0);
+	p = peer_new(&bad);
+	ck_assert(peer_dropped(p));
+	UNTIL(stats().protocol_errors == 1);
+	peer_destroy(p);
+}
+END_TEST
+
+static const uint32_t answered[] = {VU_GET_FEATURES, VU_GET_PROTOCOL_FEATURES, VU_GET_QUEUE_NUM,
+	VU_SET_OWNER, VU_SET_FEATURES, VU_SET_MEM_TABLE, VU_GET_INFLIGHT_FD, VU_SET_INFLIGHT_FD,
+	VU_SET_VRING_NUM, VU_SET_VRING_BASE, VU_SET_VRING_ADDR, VU_SET_VRING_CALL,
+	VU_SET_VRING_KICK, VU_SET_VRING_ENABLE, VU_SET_STATUS, VU_GET_VRING_BASE};
+
+/*
+ * Every wrong answer to every request: the connection goes, no fd stays (teardown counts), stop()
+ * returns, the next back end is served.
+ */
+START_TEST(wrong_answers_cost_the_connection_and_nothing_else)
+{
+	struct peer_config bad = good;
+	struct vhost_user_config cfg = config();
+	struct vhost_user_stats s;
+	struct peer *p;
+	uint16_t base[2];
+
+	bad.protocol |= 1ull << VU_PF_INFLIGHT_SHMFD;
+	bad.at = answered[_i % (int)ARRAY_SIZE(answered)];
+	bad.mischief = (enum mischief)(1 + _i / (int)ARRAY_SIZE(answered));
+	/* Only bad answers are bad: all ones is a fine number of queues. */
+	if (bad.mischief == REFUSES && bad.at < VU_SET_INFLIGHT_FD &&
+		(bad.at == VU_GET_FEATURES || bad.at == VU_GET_PROTOCOL_FEATURES ||
+			bad.at == VU_GET_QUEUE_NUM))
+		return;
+	cfg.reply_ms = bad.mischief == SAYS_NOTHING ? 50 : 2000;
+	create(&cfg);
+	start(2, 0);
+	p = peer_new(&bad);
+	if (bad.at == VU_GET_VRING_BASE) {
+		UNTIL(stats().running);
+		be->ops->stop(be, base);
+		ck_assert_uint_eq(base[0], 0); /* the used ring's */
+		start(2, 0);
+	}
+	ck_assert(peer_dropped(p));
+	peer_destroy(p);
+	UNTIL(stats().last_reason[0]);
+	s = stats();
+	ck_assert_uint_eq(s.protocol_errors + s.timeouts + s.refusals + s.losses, 1);
+	ck_assert(!s.connected);
+	if (bad.mischief == SAYS_NOTHING)
+		ck_assert_uint_eq(s.timeouts, 1);
+	p = peer_new(&good);
+	UNTIL(stats().running);
+	peer_destroy(p);
+}
+END_TEST
+
+START_TEST(a_message_nobody_asked_for_costs_the_connection)
+{
+	struct vhost_user_config cfg = config();
+	struct vu_msg m = vu_msg_make(VU_GET_FEATURES, 8);
+	struct peer *p;
+
+	create(&cfg);
+	start(2, 0);
+	p = peer_new(&good);
+	UNTIL(stats().running);
+	m.fds = 1;
+	m.fd[0] = kick[0];
+	ck_assert_int_eq(vu_send(p->sock, &m, vu_now_ms() + 1000, NULL), 0);
+	ck_assert(peer_dropped(p));
+	UNTIL(stats().protocol_errors == 1);
+	peer_destroy(p);
+}
+END_TEST
+
+/* A vCPU waits in stop(): a silent back end must not hold it. */
+START_TEST(a_hung_back_end_does_not_hold_the_guest)
+{
+	struct peer_config hung = good;
+	struct vhost_user_config cfg = config();
+	struct peer *p;
+	int64_t t;
+
+	hung.mischief = SAYS_NOTHING;
+	hung.at = VU_GET_VRING_BASE;
+	cfg.reply_ms = 200;
+	create(&cfg);
+	start(2, 0);
+	p = peer_new(&hung);
+	UNTIL(stats().running);
+	used_idx_set(1, 3);
+	t = vu_now_ms();
+	be->ops->stop(be, (uint16_t[2]){0});
+	ck_assert_int_lt(vu_now_ms() - t, 3000);
+	ck_assert(peer_dropped(p));
+	peer_destroy(p);
+}
+END_TEST
+
+/* Connections that come and break at once are paced, and each is forgotten wholly. */
+START_TEST(a_flood_of_bad_connections_is_paced)
+{
+	struct vhost_user_config cfg = config();
+	int64_t t = vu_now_ms();
+	uint64_t n;
+
+	create(&cfg);
+	while (vu_now_ms() - t < 1000) {
+		struct sockaddr_un a = {.sun_family = AF_UNIX};
+		int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+		strcpy(a.sun_path, path);
+		connect(fd, (struct sockaddr *)&a, sizeof(a));
+		fd_close(fd);
+	}
+	n = stats().connections;
+	ck_assert_uint_ge(n, 2);
+	ck_assert_uint_le(n, 10);
+}
+END_TEST
+
+/* ---- what the guest wrote ---- */
+
+START_TEST(rings_no_device_could_serve_are_refused)
+{
+	static const struct net_ring bad[] = {
+		{.index = 4, .size = 256, .desc = 0, .avail = 0x4000, .used = 0x8000},
+		{.index = 0, .size = 0, .desc = 0, .avail = 0x4000, .used = 0x8000},
+		{.index = 0, .size = 100, .desc = 0, .avail = 0x4000, .used = 0x8000},
+		{.index = 0, .size = 256, .desc = 8, .avail = 0x4000, .used = 0x8000},
+		{.index = 0, .size = 256, .desc = 0, .avail = 0x4001, .used = 0x8000},
+		{.index = 0, .size = 256, .desc = 0, .avail = 0x4000, .used = 0x8002},
+		{.index = 0, .size = 256, .desc = 4 * MIB - 16, .avail = 0x4000, .used = 0x8000},
+		{.index = 0, .size = 256, .desc = 0, .avail = 4 * MIB - 2, .used = 0x8000},
+		{.index = 0, .size = 256, .desc = 0, .avail = 0x4000, .used = UINT64_MAX - 3},
+		{.index = 0, .size = 256, .desc = UINT64_MAX - 15, .avail = 0, .used = 0},
+	};
+	struct vhost_user_config cfg = config();
+	struct net_ring r = bad[_i];
+	struct net_start s = {.features = 1ull << 32, .n = 1, .pairs = 1, .ring = &r};
+
+	create(&cfg);
+	ck_assert_int_lt(be->ops->start(be, &s, &err), 0);
+	ck_assert_ptr_nonnull(strstr(err.text, "ring"));
+}
+END_TEST
+
+/* ---- the socket's place ---- */
+
+START_TEST(a_dead_processs_socket_is_replaced_and_ours_removed)
+{
+	struct vhost_user_config cfg = config();
+
+	fd_close(peer_listen(path)); /* the file stays */
+	ck_assert_int_eq(access(path, F_OK), 0);
+	create(&cfg);
+	net_backend_destroy(be);
+	be = NULL;
+	ck_assert_int_eq(access(path, F_OK), -1);
+}
+END_TEST
+
+START_TEST(a_socket_in_use_is_refused_and_its_owner_named)
+{
+	struct vhost_user_config cfg = config();
+	int l = peer_listen(path);
+	char pid[32];
+
+	snprintf(pid, sizeof(pid), "process %d", getpid());
+	ck_assert_int_eq(vhost_user_create(&cfg, &err, &be), -EADDRINUSE);
+	ck_assert_ptr_nonnull(strstr(err.text, pid));
+	ck_assert_ptr_nonnull(strstr(err.text, path));
+	ck_assert_int_eq(access(path, F_OK), 0);
+	fd_close(l);
+}
+END_TEST
+
+START_TEST(what_is_no_socket_is_left_alone)
+{
+	struct vhost_user_config cfg = config();
+
+	fd_close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	ck_assert_int_eq(vhost_user_create(&cfg, &err, &be), -EEXIST);
+	ck_assert_ptr_nonnull(strstr(err.text, path));
+	cfg.client = true;
+	ck_assert_int_eq(vhost_user_create(&cfg, &err, &be), -ENOTSOCK);
+	ck_assert_int_eq(access(path, F_OK), 0);
+}
+END_TEST
+
+START_TEST(a_socket_that_took_our_place_is_not_removed)
+{
+	struct vhost_user_config cfg = config();
+	int l;
+
+	create(&cfg);
+	l = peer_listen(path);
+	net_backend_destroy(be);
+	be = NULL;
+	ck_assert_int_eq(access(path, F_OK), 0);
+	fd_close(l);
+}
+END_TEST
+
+START_TEST(impossible_configurations_are_refused)
+{
+	struct vhost_user_config cfg = config();
+	const struct gmem_config open_mem = {.size = MIB, .hugepages = false};
+	char longer[200];
+	struct gmem *other;
+
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[199] = '\0';
+	cfg.path = longer;
+	ck_assert_int_eq(vhost_user_create(&cfg, &err, &be), -ENAMETOOLONG);
+	cfg.path = "/nonexistent/dir/sock";
+	ck_assert_int_eq(vhost_user_create(&cfg, &err, &be), -ENOENT);
+	cfg.path = "";
+	ck_assert_int_eq(vhost_user_create(&cfg, &err, &be), -EINVAL);
+	cfg = config();
+	cfg.pairs = 0;
+	ck_assert_int_eq(vhost_user_create(&cfg, &err, &be), -EINVAL);
+	cfg.pairs = NET_MAX_PAIRS + 1;
+	ck_assert_int_eq(vhost_user_create(&cfg, &err, &be), -EINVAL);
+	/* Where the file gives huge pages it is no memfd and cannot be sealed. */
+	ck_assert_int_eq(gmem_create(&open_mem, &err, &other), 0);
+	cfg = config();
+	cfg.mem = other;
+	if (vhost_user_create(&cfg, &err, &be) == 0) {
+		net_backend_destroy(be);
+		be = NULL;
+	} else {
+		ck_assert_ptr_nonnull(strstr(err.text, "not sealed"));
+	}
+	gmem_destroy(other);
+}
+END_TEST
+
+/* ---- faults ---- */
+
+START_TEST(creation_that_fails_leaves_nothing)
+{
+	struct vhost_user_config cfg = config();
+	unsigned int before = fds_open();
+
+	for (long n = 0;; n++) {
+		int r;
+
+		fault_in = n;
+		r = vhost_user_create(&cfg, &err, &be);
+		if (fault_in >= 0) {
+			fault_in = -1;
+			ck_assert_int_eq(r, 0);
+			ck_assert_int_ge(n, 5);
+			return;
+		}
+		fault_in = -1;
+		/* accept4() may have been the one: that is no failure of creation. */
+		if (r == 0)
+			net_backend_destroy(be);
+		be = NULL;
+		ck_assert_uint_eq(fds_open(), before);
+		ck_assert_int_eq(access(path, F_OK), -1);
+	}
+}
+END_TEST
+
+START_TEST(a_session_that_fails_anywhere_is_followed_by_one_that_works)
+{
+	struct vhost_user_config cfg = config();
+	struct peer_config can = good;
+	unsigned int before = fds_open();
+	long n = 0;
+
+	can.protocol |= 1ull << VU_PF_INFLIGHT_SHMFD;
+	/* The peer's own calls are among those that fail: it dies then, as good a fault. */
+	for (bool through = false; !through; n++) {
+		struct peer *p;
+
+		create(&cfg);
+		start(2, 0);
+		p = peer_new(&can);
+		fault_in = n;
+		for (int i = 0; i < 2500 && !stats().running && !p->over; i++)
+			usleep(1000);
+		through = fault_in >= 0;
+		fault_in = -1;
+		peer_destroy(p);
+		p = peer_new(&can);
+		UNTIL(stats().running);
+		net_backend_destroy(be);
+		peer_destroy(p);
+		ck_assert_uint_eq(fds_open(), before);
+		ck_assert_int_lt(n, 1000);
+	}
+	be = NULL;
+	ck_assert_int_ge(n, 30);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("vhost-user");
+	TCase *tc = tcase_create("front end");
+	SRunner *sr;
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, the_back_end_gets_memory_rings_doorbells_and_interrupts);
+	tcase_add_test(tc, what_the_first_back_end_can_do_is_offered);
+	tcase_add_test(tc, without_a_back_end_the_guest_gets_what_all_can_do);
+	tcase_add_test(tc, a_back_end_of_the_oldest_kind_is_served);
+	tcase_add_test(tc, the_mtu_is_told_to_who_can_be_told);
+	tcase_add_test(tc, stopping_returns_where_the_back_end_is);
+	tcase_add_test(tc, stopping_without_a_back_end_returns_where_the_rings_are);
+	tcase_add_test(tc, interrupts_follow_the_guests_vectors);
+	tcase_add_test(tc, queue_pairs_are_switched_on_and_off);
+	tcase_add_test(tc, the_next_back_end_goes_on_where_the_used_ring_ends);
+	tcase_add_test(tc, the_link_goes_down_when_the_pause_is_long);
+	tcase_add_test(tc, a_client_finds_a_back_end_that_comes_late_and_comes_back);
+	tcase_add_test(tc, what_was_in_flight_is_handed_to_the_next_back_end);
+	tcase_add_test(tc, a_back_end_that_lacks_what_the_guest_uses_is_refused_by_name);
+	tcase_add_test(tc, a_back_end_with_too_few_queues_is_refused);
+	tcase_add_loop_test(tc, an_inflight_region_that_is_none_is_refused, 0, 3);
+	tcase_add_loop_test(tc, wrong_answers_cost_the_connection_and_nothing_else, 0,
+		(MISCHIEFS - 1) * (int)ARRAY_SIZE(answered));
+	tcase_add_test(tc, a_message_nobody_asked_for_costs_the_connection);
+	tcase_add_test(tc, a_hung_back_end_does_not_hold_the_guest);
+	tcase_add_test(tc, a_flood_of_bad_connections_is_paced);
+	tcase_add_loop_test(tc, rings_no_device_could_serve_are_refused, 0, 10);
+	tcase_add_test(tc, a_dead_processs_socket_is_replaced_and_ours_removed);
+	tcase_add_test(tc, a_socket_in_use_is_refused_and_its_owner_named);
+	tcase_add_test(tc, what_is_no_socket_is_left_alone);
+	tcase_add_test(tc, a_socket_that_took_our_place_is_not_removed);
+	tcase_add_test(tc, impossible_configurations_are_refused);
+	tcase_add_test(tc, creation_that_fails_leaves_nothing);
+	tcase_add_test(tc, a_session_that_fails_anywhere_is_followed_by_one_that_works);
+	suite_add_tcase(s, tc);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
