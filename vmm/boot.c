@@ -225,6 +225,23 @@ static int cpu_state(struct gmem *g, const struct boot_plan *p, struct boot_entr
 	return 0;
 }
 
+/*
+ * Linux with hardware-reduced ACPI reboots by EFI alone (efi_reboot_required()), and where there is
+ * none by a jump to F000:FFF0 in real mode. What firmware would do there is to reset the machine.
+ */
+static int reset_vector(struct gmem *g)
+{
+	const uint8_t code[16] = {
+		0xb0, 0x06,                                             /* mov al, 6 */
+		0xba, LAYOUT_PORT_RESET & 0xff, LAYOUT_PORT_RESET >> 8, /* mov dx, port */
+		0xee,                                                   /* out dx, al */
+		0xf4,                                                   /* hlt */
+		0xeb, 0xfd,                                             /* jmp to the hlt */
+	};
+
+	return gmem_write(g, LAYOUT_RESET_VECTOR, code, sizeof(code));
+}
+
 static int kernel_load(
 	const struct boot_config *cfg, struct gmem *g, struct err *e, struct boot_plan *ret)
 {
@@ -265,6 +282,8 @@ int boot_load(const struct boot_config *cfg, struct gmem *g, struct err *e, stru
 	if (r < 0)
 		return r;
 	r = p.mode == BOOT_LONG64 ? zero_page(cfg, g, &p, initrd) : start_info(cfg, g, &p, initrd);
+	if (r == 0)
+		r = reset_vector(g);
 	if (r == 0)
 		r = cpu_state(g, &p, ret);
 	return r < 0 ? err_sys(e, -r, "kernel %s: hand-over structures in low memory", cfg->kernel)

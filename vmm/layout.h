@@ -31,16 +31,17 @@
 #define LAYOUT_LAPIC 0xfee00000ull
 
 /* Low memory used for the hand-over to the kernel. */
-#define LAYOUT_GDT         0x500ull
-#define LAYOUT_ZERO_PAGE   0x7000ull
-#define LAYOUT_PAGE_TABLE  0x9000ull /* PML4, PDPT, PDs: up to 0xf000 */
-#define LAYOUT_PVH_INFO    0x6000ull
-#define LAYOUT_CMDLINE     0x20000ull
-#define LAYOUT_CMDLINE_MAX 0x10000ull
-#define LAYOUT_EBDA        0x9fc00ull
-#define LAYOUT_ACPI        0xe0000ull /* RSDP first; reserved up to 1 MiB */
-#define LAYOUT_ACPI_END    0x100000ull
-#define LAYOUT_KERNEL_MIN  0x100000ull
+#define LAYOUT_GDT          0x500ull
+#define LAYOUT_ZERO_PAGE    0x7000ull
+#define LAYOUT_PAGE_TABLE   0x9000ull /* PML4, PDPT, PDs: up to 0xf000 */
+#define LAYOUT_PVH_INFO     0x6000ull
+#define LAYOUT_CMDLINE      0x20000ull
+#define LAYOUT_CMDLINE_MAX  0x10000ull
+#define LAYOUT_EBDA         0x9fc00ull
+#define LAYOUT_ACPI         0xe0000ull /* RSDP first; reserved up to 1 MiB */
+#define LAYOUT_ACPI_END     0x100000ull
+#define LAYOUT_RESET_VECTOR 0xffff0ull /* F000:FFF0, where a PC's firmware starts */
+#define LAYOUT_KERNEL_MIN   0x100000ull
 
 /* I/O ports */
 #define LAYOUT_PORT_COM1      0x3f8u

@@ -218,6 +218,21 @@ START_TEST(page_tables_map_the_first_4_gib_to_themselves)
 }
 END_TEST
 
+/* Linux jumps there to reboot when ACPI is hardware-reduced and there is no EFI. */
+START_TEST(reset_vector_resets_the_machine)
+{
+	/* mov al, 6; mov dx, 0xcf9; out dx, al */
+	static const uint8_t code[] = {0xb0, 0x06, 0xba, 0xf9, 0x0c, 0xee};
+	struct boot_config cfg = config();
+	uint8_t img[IMG_BZ];
+
+	image_bzimage(img, NULL, 0);
+	put(kernel, img, sizeof(img));
+	load(&cfg);
+	ck_assert_mem_eq(at(0xffff0, 16), code, sizeof(code));
+}
+END_TEST
+
 static const struct {
 	const char *name;
 	unsigned int off, len;
@@ -579,6 +594,7 @@ int main(void)
 	tcase_add_test(t, setup_header_copy_ends_where_it_says);
 	tcase_add_test(t, e820_lists_ram_and_what_is_reserved);
 	tcase_add_test(t, page_tables_map_the_first_4_gib_to_themselves);
+	tcase_add_test(t, reset_vector_resets_the_machine);
 	tcase_add_loop_test(
 		t, bad_bzimage_is_refused_with_the_reason, 0, (int)ARRAY_SIZE(bz_cases));
 	tcase_add_test(t, truncated_files_never_load);
