@@ -29,6 +29,7 @@ enum {
 	OPT_MEMORY_LOW,
 	OPT_HUGE,
 	OPT_ASSIGN,
+	OPT_NET,
 	OPT_NAME,
 	OPT_STATS,
 	OPT_NO_REBOOT,
@@ -47,6 +48,8 @@ static const struct argp_option options[] = {
 	{"hugepages", OPT_HUGE, NULL, 0, "Guest memory from 2 MiB pages", 0},
 	{"assign", OPT_ASSIGN, "BDF[,BDF...]", 0,
 		"Give the guest this PCI function, bound to vfio-pci; may be repeated", 0},
+	{"net", OPT_NET, "tap=NAME[,mac=][,queues=][,mtu=]", 0,
+		"Give the guest a virtio network device on this tap interface; may be repeated", 0},
 	{"name", OPT_NAME, "NAME", 0, "Name of the guest in messages (default: guest)", 0},
 	{"stats", OPT_STATS, "FILE", 0, "Write figures as JSON at exit, and on SIGUSR1", 0},
 	{"kaslr", OPT_KASLR, NULL, 0,
@@ -102,6 +105,17 @@ static int assign_parse(struct run_options *o, const char *arg, struct argp_stat
 	return 0;
 }
 
+static void net_parse(struct run_options *o, const char *arg, struct argp_state *state)
+{
+	struct err e = {0};
+
+	if (o->n_net == RUN_MAX_NET)
+		argp_error(state, "--net: at most %u devices", RUN_MAX_NET);
+	if (net_option_parse(arg, &e, &o->net[o->n_net]) < 0)
+		argp_error(state, "--net: %s", e.text);
+	o->n_net++;
+}
+
 static bool name_valid(const char *s)
 {
 	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
@@ -141,6 +155,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_HUGE: o->hugepages = true; break;
 	case OPT_ASSIGN: return assign_parse(o, arg, state);
+	case OPT_NET: net_parse(o, arg, state); break;
 	case OPT_NAME:
 		if (!name_valid(arg))
 			argp_error(state,
@@ -474,5 +489,7 @@ int main(int argc, char **argv)
 	stats_close(r.stats);
 	fd_close(r.kmsg_fd);
 	sd_event_unref(r.event);
+	for (unsigned int i = 0; i < opt.n_net; i++)
+		net_option_finish(&opt.net[i]);
 	return status;
 }

@@ -11,11 +11,13 @@
 #include "common/err.h"
 #include "common/sysfs.h"
 #include "devices/devices.h"
+#include "devices/virtio.h"
 #include "passthrough/passthrough.h"
 #include "vfio/vfio.h"
 #include "vmm/vm.h"
 
 #define RUN_MAX_ASSIGN 31 /* device numbers of bus 0 beside the host bridge */
+#define RUN_MAX_NET    16
 
 /* Exit status; docs/viaduct-run.1 lists the same. */
 enum run_status {
@@ -29,6 +31,13 @@ enum run_status {
 	RUN_SIGNAL = 128, /* + signal number */
 };
 
+/* --net KIND=ARG[,KEY=VALUE...] */
+struct net_option {
+	const struct net_kind *kind; /* run_net.c */
+	char *arg;                   /* what KIND= names */
+	struct vnet_config dev;      /* mac is zero when none was given */
+};
+
 struct run_options {
 	const char *name;
 	const char *kernel, *initrd, *cmdline;
@@ -40,6 +49,8 @@ struct run_options {
 	bool kaslr;
 	struct bdf assign[RUN_MAX_ASSIGN];
 	unsigned int n_assign;
+	struct net_option net[RUN_MAX_NET];
+	unsigned int n_net;
 	const char *stats;
 };
 
@@ -65,6 +76,7 @@ struct guest {
 	struct ioas *ioas;
 	struct assigned *assigned[RUN_MAX_ASSIGN];
 	struct dma_map *dma;
+	struct vnet *net[RUN_MAX_NET]; /* the PCI root's */
 	struct run_times t;
 	unsigned int reboots;
 	uint64_t dma_faults;
@@ -79,6 +91,16 @@ int guest_start(struct guest *g, struct err *e);
 int guest_restart(struct guest *g, struct err *e);
 /* Tear down in reverse order of building; also for a half-built guest. */
 void guest_finish(struct guest *g);
+
+/*
+ * @text: what follows --net. -EINVAL: the text says what is wrong and what would be right; -ENOMEM.
+ */
+int net_option_parse(const char *text, struct err *e, struct net_option *ret);
+void net_option_finish(struct net_option *o);
+const char *net_kind_name(const struct net_option *o);
+/* Make the back end of @o and the device before it; @i is its number, for a MAC if none was given. */
+int net_option_add(const struct net_option *o, unsigned int i, struct guest *g, struct err *e,
+	struct vnet **ret);
 
 struct stats_file;
 /* Open "<path>.<pid>.tmp" beside @path now, so that an unwritable place is a start-up error. */

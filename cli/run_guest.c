@@ -80,6 +80,15 @@ static int guest_assign(struct guest *g, struct err *e)
 	return r;
 }
 
+static int guest_nets(struct guest *g, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; r == 0 && i < g->opt->n_net; i++)
+		r = net_option_add(&g->opt->net[i], i, g, e, &g->net[i]);
+	return r;
+}
+
 /* What firmware would do, before every start: BARs, tables, kernel. */
 static int guest_load(struct guest *g, struct err *e, struct boot_entry *ret)
 {
@@ -159,6 +168,9 @@ int guest_start(struct guest *g, struct err *e)
 		return r;
 	g->t.load = run_now() - t;
 	r = guest_assign(g, e);
+	if (r < 0)
+		return r;
+	r = guest_nets(g, e);
 	if (r < 0)
 		return r;
 	r = pci_root_place(g->vm->pci, e);

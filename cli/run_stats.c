@@ -153,6 +153,43 @@ static json_t *assigned_json(const struct guest *g, uint64_t *irqfd, uint64_t *u
 	return list;
 }
 
+static json_t *net_json(const struct guest *g)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < g->opt->n_net; i++) {
+		const struct net_option *opt = &g->opt->net[i];
+		struct vnet_stats s;
+		char in_guest[16];
+		json_t *o;
+
+		if (!g->net[i])
+			continue;
+		vnet_stats(g->net[i], &s);
+		snprintf(in_guest, sizeof(in_guest), "0000:00:%02x.0", vnet_devfn(g->net[i]) >> 3);
+		o = json_object();
+		json_object_set_new(o, "kind", json_string(net_kind_name(opt)));
+		json_object_set_new(o, "name", json_string(opt->arg));
+		json_object_set_new(o, "guest_bdf", json_string(in_guest));
+		put(o, "features", s.features);
+		put(o, "pairs", s.pairs);
+		put(o, "rx_packets", s.data.rx_packets);
+		put(o, "rx_bytes", s.data.rx_bytes);
+		put(o, "rx_dropped", s.data.rx_dropped);
+		put(o, "tx_packets", s.data.tx_packets);
+		put(o, "tx_bytes", s.data.tx_bytes);
+		put(o, "tx_dropped", s.data.tx_dropped);
+		put(o, "kicks", s.data.kicks);
+		put(o, "calls", s.data.calls);
+		put(o, "trapped_kicks", s.trapped_kicks);
+		put(o, "commands", s.commands);
+		put(o, "command_errors", s.command_errors);
+		put(o, "needs_reset", s.broken);
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
 static json_t *stats_json(const struct guest *g, const char *end, int status)
 {
 	json_t *root = json_object(), *o;
@@ -177,6 +214,7 @@ static json_t *stats_json(const struct guest *g, const char *end, int status)
 	json_object_set_new(root, "kvm", kvm_json(g->vm));
 
 	json_object_set_new(root, "assigned", assigned_json(g, &irqfd, &user));
+	json_object_set_new(root, "net", net_json(g));
 	irq_router_stats(g->vm->irq, &irq);
 	o = json_object();
 	put(o, "irqfd", irqfd);

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* --net: a virtio network device, and what is behind it. */
+#include "cli/run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+
+struct net_kind {
+	const char *name, *arg; /* KIND=ARG, for messages */
+	int (*create)(const struct net_option *o, struct guest *g, struct err *e,
+		struct net_backend **ret);
+};
+
+static int tap_create(
+	const struct net_option *o, struct guest *g, struct err *e, struct net_backend **ret)
+{
+	return net_tap_create(o->arg, o->dev.pairs, g->vm->mem, e, ret);
+}
+
+static int loop_create(
+	const struct net_option *o, struct guest *g, struct err *e, struct net_backend **ret)
+{
+	return net_loop_create(o->dev.pairs, g->vm->mem, e, ret);
+}
+
+static const struct net_kind kinds[] = {
+	{"tap", "NAME", tap_create},
+	{"loop", "NAME", loop_create},
+};
+
+const char *net_kind_name(const struct net_option *o)
+{
+	return o->kind->name;
+}
+
+/* ---- parsing ---- */
+
+static int key_mac(struct net_option *o, const char *val, struct err *e)
+{
+	unsigned int b[6];
+	int end = 0;
+
+	if (strlen(val) != 17 ||
+		sscanf(val, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
+			&end) != 6 ||
+		end != 17)
+		return err_set(e, EINVAL, "mac=%s: write it as 52:54:00:12:34:56", val);
+	for (unsigned int i = 0; i < 6; i++)
+		o->dev.mac[i] = (uint8_t)b[i];
+	if (b[0] & 1 || !(b[0] | b[1] | b[2] | b[3] | b[4] | b[5]))
+		return err_set(e, EINVAL, "mac=%s: that is no address of one interface", val);
+	return 0;
+}
+
+static int key_number(const char *key, const char *val, unsigned int min, unsigned int max,
+	struct err *e, unsigned int *ret)
+{
+	unsigned long v;
+	char *end;
+
+	errno = 0;
+	v = strtoul(val, &end, 10);
+	if (*val < '0' || *val > '9' || *end || errno || v < min || v > max)
+		return err_set(e, EINVAL, "%s=%s: a number from %u to %u", key, val, min, max);
+	*ret = (unsigned int)v;
+	return 0;
+}
+
+static int key_parse(struct net_option *o, const char *key, const char *val, struct err *e)
+{
+	unsigned int v;
+	int r;
+
+	if (!strcmp(key, "mac"))
+		return key_mac(o, val, e);
+	if (!strcmp(key, "queues")) {
+		r = key_number(key, val, 1, NET_MAX_PAIRS, e, &v);
+		if (r == 0)
+			o->dev.pairs = v;
+		return r;
+	}
+	if (!strcmp(key, "mtu")) {
+		r = key_number(key, val, VNET_MTU_MIN, VNET_MTU_MAX, e, &v);
+		if (r == 0)
+			o->dev.mtu = (uint16_t)v;
+		return r;
+	}
+	return err_set(e, EINVAL, "'%s' is no setting of %s; mac=, queues= and mtu= are", key,
+		o->kind->name);
+}
+
+static int kind_parse(struct net_option *o, char *text, struct err *e)
+{
+	char *arg = strchr(text, '=');
+	char known[128] = "";
+
+	if (arg)
+		*arg++ = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (!strcmp(text, kinds[i].name))
+			o->kind = &kinds[i];
+		snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s=%s",
+			i ? ", " : "", kinds[i].name, kinds[i].arg);
+	}
+	if (!o->kind)
+		return err_set(e, EINVAL, "'%s' is no kind of network; there are: %s", text, known);
+	if (!arg || !*arg)
+		return err_set(e, EINVAL, "%s: write %s=%s", text, text, o->kind->arg);
+	o->arg = strdup(arg);
+	return o->arg ? 0 : err_sys(e, ENOMEM, "%s", text);
+}
+
+int net_option_parse(const char *text, struct err *e, struct net_option *ret)
+{
+	_cleanup_free_ char *copy = strdup(text);
+	struct net_option o = {.dev.pairs = 1};
+	char *save = NULL, *s;
+	int r;
+
+	if (!copy)
+		return err_sys(e, ENOMEM, "%s", text);
+	s = strtok_r(copy, ",", &save);
+	r = s ? kind_parse(&o, s, e) : err_set(e, EINVAL, "write tap=NAME");
+	while (r == 0 && (s = strtok_r(NULL, ",", &save))) {
+		char *val = strchr(s, '=');
+
+		if (val)
+			*val++ = '\0';
+		r = key_parse(&o, s, val ?: "", e);
+	}
+	if (r < 0) {
+		net_option_finish(&o);
+		return r;
+	}
+	*ret = o;
+	return 0;
+}
+
+void net_option_finish(struct net_option *o)
+{
+	free(o->arg);
+	o->arg = NULL;
+}
+
+/* ---- making ---- */
+
+/*
+ * The same guest has the same addresses each time, and another guest other ones: FNV-1a of its name
+ * and the device's number, locally administered.
+ */
+static void mac_default(const char *name, unsigned int i, uint8_t *ret)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (const char *p = name; *p; p++)
+		h = (h ^ (uint8_t)*p) * 0x100000001b3u;
+	h = (h ^ i) * 0x100000001b3u;
+	ret[0] = 0x52;
+	ret[1] = 0x54;
+	for (unsigned int k = 2; k < 6; k++)
+		ret[k] = (uint8_t)(h >> (k * 8));
+}
+
+int net_option_add(const struct net_option *o, unsigned int i, struct guest *g, struct err *e,
+	struct vnet **ret)
+{
+	static const uint8_t none[6];
+	const struct vnet_host host = {
+		.pci = g->vm->pci,
+		.mem = g->vm->mem,
+		.irq = g->vm->irq,
+		.bell = doorbell_backend_kvm(g->vm->fd),
+	};
+	struct vnet_config cfg = o->dev;
+	struct net_backend *be;
+	int r;
+
+	if (!memcmp(cfg.mac, none, sizeof(none)))
+		mac_default(g->opt->name, i, cfg.mac);
+	r = o->kind->create(o, g, e, &be);
+	if (r < 0)
+		return r;
+	return vnet_create(&host, &cfg, be, e, ret);
+}
