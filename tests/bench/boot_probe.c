@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * boot-probe MARKER COMMAND...: start COMMAND (a VMM), wait for a line of its output that holds
- * MARKER, and print what it took until then as JSON: milliseconds, KVM exits (from debugfs, so
- * nothing else may use KVM meanwhile) and resident memory of the process. Then kill it.
+ * MARKER, and print what it took until then as one line of JSON: milliseconds, the exits KVM counted
+ * for this process's VMs, and its memory. Then kill it.
  * Exit status: 0, 1 the marker never came, 2 usage.
  */
 #include <dirent.h>
@@ -10,8 +10,8 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,10 +20,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TIMEOUT_MS 120000
+#define TIMEOUT_MS  120000
+#define KVM_DEBUGFS "/sys/kernel/debug/kvm"
 
 static const char *const counters[] = {
-	"exits", "io_exits", "mmio_exits", "halt_exits", "irq_exits", "pf_fixed", "insn_emulation"};
+	"exits", "io_exits", "mmio_exits", "irq_exits", "halt_exits", "pf_fixed", "insn_emulation"};
 
 static int64_t now_us(void)
 {
@@ -33,106 +34,176 @@ static int64_t now_us(void)
 	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-/* The sum over the VMs there are now; the total of VMs that are gone is not in it. */
-static uint64_t counter(const char *name)
+/* KVM keeps the counters of each VM in a directory called <pid>-<fd>. */
+static bool counters_print(pid_t pid)
 {
-	char path[128], buf[64];
-	uint64_t v = 0;
-	int fd;
-	ssize_t n;
+	uint64_t sum[sizeof(counters) / sizeof(*counters)] = {0};
+	char prefix[32], path[512];
+	struct dirent *d;
+	bool found = false;
+	DIR *dir = opendir(KVM_DEBUGFS);
 
-	snprintf(path, sizeof(path), "/sys/kernel/debug/kvm/%s", name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	n = read(fd, buf, sizeof(buf) - 1);
-	close(fd);
-	if (n > 0) {
-		buf[n] = '\0';
-		v = strtoull(buf, NULL, 10);
+	snprintf(prefix, sizeof(prefix), "%d-", (int)pid);
+	while (dir && (d = readdir(dir))) {
+		if (strncmp(d->d_name, prefix, strlen(prefix)))
+			continue;
+		for (size_t i = 0; i < sizeof(counters) / sizeof(*counters); i++) {
+			unsigned long v = 0;
+			FILE *f;
+
+			snprintf(path, sizeof(path), KVM_DEBUGFS "/%s/%s", d->d_name, counters[i]);
+			f = fopen(path, "re");
+			if (f && fscanf(f, "%lu", &v) == 1) {
+				sum[i] += v;
+				found = true;
+			}
+			if (f)
+				fclose(f);
+		}
 	}
-	return v;
+	if (dir)
+		closedir(dir);
+	for (size_t i = 0; i < sizeof(counters) / sizeof(*counters) && found; i++)
+		printf(", \"%s\": %" PRIu64, counters[i], sum[i]);
+	return found;
 }
 
-static void rss(pid_t pid)
+/* "Key:  123 kB" of a line, or false. */
+static bool kb_line(const char *line, const char *key, unsigned long *ret)
 {
-	static const char *const keys[] = {"RssAnon", "RssFile", "RssShmem"};
-	char path[64], line[256];
-	unsigned long v;
+	size_t n = strlen(key);
+
+	return !strncmp(line, key, n) && line[n] == ':' && sscanf(line + n + 1, "%lu", ret) == 1;
+}
+
+/*
+ * Resident file pages, and what is private to the process beside the guest's memory: that is the
+ * largest writable mapping in every VMM here.
+ */
+static void memory_print(pid_t pid)
+{
+	unsigned long file = 0, anon = 0, private = 0, guest = 0, guest_private = 0, v;
+	unsigned long size = 0, vma_private = 0;
+	char path[64], line[512], perms[8] = "";
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f)) {
-		for (size_t i = 0; i < 3; i++) {
-			size_t n = strlen(keys[i]);
-
-			if (!strncmp(line, keys[i], n) && sscanf(line + n, ": %lu", &v) == 1)
-				printf(", \"%s_kb\": %lu", keys[i], v);
+		if (kb_line(line, "RssFile", &v))
+			file = v;
+		else if (kb_line(line, "RssAnon", &v))
+			anon = v;
+	}
+	if (f)
+		fclose(f);
+	snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%*x-%*x %7s", perms) == 1) {
+			size = vma_private = 0;
+		} else if (kb_line(line, "Size", &v)) {
+			size = v;
+		} else if (kb_line(line, "Private_Clean", &v) ||
+			   kb_line(line, "Private_Dirty", &v)) {
+			private += v;
+			vma_private += v;
+		} else if (!strncmp(line, "VmFlags", 7) && perms[1] == 'w' && size > guest) {
+			guest = size;
+			guest_private = vma_private;
 		}
 	}
 	if (f)
 		fclose(f);
+	printf(", \"rss_file_kb\": %lu, \"rss_anon_kb\": %lu, \"private_kb\": %lu, \"guest_kb\": "
+	       "%lu",
+		file, anon, private - guest_private, guest);
+}
+
+static pid_t start(char **argv, int out)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		int null = open("/dev/null", O_RDONLY);
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(null, STDIN_FILENO);
+		dup2(out, STDOUT_FILENO);
+		execvp(argv[0], argv);
+		fprintf(stderr, "boot-probe: %s: %s\n", argv[0], strerror(errno));
+		_exit(127);
+	}
+	return pid;
+}
+
+/* Read @fd until @marker comes; false when it ends, or takes too long. Leaves the output's tail. */
+static bool marker_wait(
+	int fd, const char *marker, int64_t since, char *buf, size_t size, size_t *ret_len)
+{
+	size_t len = 0;
+	bool seen = false;
+
+	buf[0] = '\0';
+	while (!seen) {
+		struct pollfd p = {fd, POLLIN, 0};
+		int left = TIMEOUT_MS - (int)((now_us() - since) / 1000);
+		ssize_t n;
+
+		if (left <= 0 || poll(&p, 1, left) <= 0)
+			break;
+		n = read(fd, buf + len, size - 1 - len);
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+		buf[len] = '\0';
+		seen = strstr(buf, marker) != NULL;
+		/* Keep the tail: the marker may be cut in two. */
+		if (!seen && len > size / 2) {
+			memmove(buf, buf + len - size / 4, size / 4);
+			len = size / 4;
+		}
+	}
+	*ret_len = len;
+	return seen;
 }
 
 int main(int argc, char **argv)
 {
-	char buf[65536];
-	size_t len = 0;
+	char buf[16384];
+	size_t len;
 	int p[2], status;
-	int64_t start;
-	bool seen = false;
+	int64_t since;
+	bool seen;
 	pid_t pid;
 
 	if (argc < 3) {
 		fprintf(stderr, "usage: boot-probe MARKER COMMAND...\n");
 		return 2;
 	}
-	if (pipe2(p, O_CLOEXEC) < 0)
+	if (pipe2(p, O_CLOEXEC) < 0) {
+		perror("boot-probe: pipe");
 		return 1;
-	start = now_us();
-	pid = fork();
-	if (pid < 0)
+	}
+	since = now_us();
+	pid = start(argv + 2, p[1]);
+	if (pid < 0) {
+		perror("boot-probe: fork");
 		return 1;
-	if (pid == 0) {
-		int null = open("/dev/null", O_RDONLY);
-
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		dup2(null, STDIN_FILENO);
-		dup2(p[1], STDOUT_FILENO);
-		execvp(argv[2], argv + 2);
-		fprintf(stderr, "boot-probe: %s: %s\n", argv[2], strerror(errno));
-		_exit(127);
 	}
 	close(p[1]);
-	while (!seen) {
-		struct pollfd pfd = {p[0], POLLIN, 0};
-		int left = TIMEOUT_MS - (int)((now_us() - start) / 1000);
-		ssize_t n;
-
-		if (left <= 0 || poll(&pfd, 1, left) <= 0)
-			break;
-		n = read(p[0], buf + len, sizeof(buf) - 1 - len);
-		if (n <= 0)
-			break;
-		len += (size_t)n;
-		buf[len] = '\0';
-		seen = strstr(buf, argv[1]) != NULL;
-		/* Keep the tail: the marker may be cut in two. */
-		if (!seen && len > sizeof(buf) / 2) {
-			memmove(buf, buf + len - 256, 256);
-			len = 256;
-		}
-	}
+	seen = marker_wait(p[0], argv[1], since, buf, sizeof(buf), &len);
 	if (seen) {
-		printf("{\"ms\": %" PRId64, (now_us() - start) / 1000);
-		for (size_t i = 0; i < sizeof(counters) / sizeof(*counters); i++)
-			printf(", \"%s\": %" PRIu64, counters[i], counter(counters[i]));
-		rss(pid);
+		/* A stopped VMM counts no more exits while its memory is looked at. */
+		printf("{\"ms\": %" PRId64, (now_us() - since) / 1000);
+		kill(pid, SIGSTOP);
+		if (!counters_print(pid))
+			fprintf(stderr, "boot-probe: no counters in " KVM_DEBUGFS "\n");
+		memory_print(pid);
 		printf("}\n");
 	} else {
-		fprintf(stderr, "boot-probe: '%s' never came; last output:\n%.*s\n", argv[1],
-			(int)(len < 2000 ? len : 2000), buf + (len < 2000 ? 0 : len - 2000));
+		fprintf(stderr, "boot-probe: '%s' never came; last output:\n%s\n", argv[1],
+			buf + (len < 2000 ? 0 : len - 2000));
 	}
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
