@@ -69,6 +69,7 @@ int vcpu_create(struct vm *vm, unsigned int id, const struct vcpu_config *cfg, s
 		return err_sys(e, ENOMEM, "vCPU %u", id);
 	v->vm = vm;
 	v->id = id;
+	v->stats_fd = -1;
 	v->fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)vm->apic_ids[id]);
 	if (v->fd < 0) {
 		r = err_sys(e, errno, "vCPU %u: KVM_CREATE_VCPU", id);
@@ -81,6 +82,7 @@ int vcpu_create(struct vm *vm, unsigned int id, const struct vcpu_config *cfg, s
 	}
 	v->run = run;
 	v->run_size = cfg->run_size;
+	v->stats_fd = ioctl(v->fd, KVM_GET_STATS_FD, NULL);
 	r = vcpu_cpuid(v, cfg, e);
 	if (r < 0)
 		goto fail;
@@ -106,6 +108,7 @@ void vcpu_destroy(struct vcpu *v)
 	vcpu_state_free(v->power_on);
 	if (v->run)
 		munmap(v->run, v->run_size);
+	fd_close(v->stats_fd);
 	fd_close(v->fd);
 	free(v);
 }

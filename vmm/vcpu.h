@@ -30,6 +30,8 @@ struct vcpu {
 	struct vm *vm;
 	unsigned int id;
 	int fd;
+	/* KVM's counters, or -1; opened while nothing runs, for the ioctl waits for KVM_RUN to end. */
+	int stats_fd;
 	struct kvm_run *run;
 	size_t run_size;
 	struct vcpu_state *power_on;

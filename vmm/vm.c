@@ -511,15 +511,11 @@ void vm_stats(const struct vm *vm, struct vm_stats *ret)
 }
 
 /* Add the statistic of one VM or vCPU to @sum. */
-static int kvm_stat_add(int fd, const char *name, uint64_t *sum)
+static int kvm_stat_add(int stats_fd, const char *name, uint64_t *sum)
 {
-	_cleanup_fd_ int stats = ioctl(fd, KVM_GET_STATS_FD, NULL);
 	uint64_t n;
-	int r;
+	int r = stats_fd < 0 ? -ENOENT : kvmstat_read(stats_fd, name, &n);
 
-	if (stats < 0)
-		return -ENOENT;
-	r = kvmstat_read(stats, name, &n);
 	if (r == 0)
 		*sum += n;
 	return r;
@@ -527,11 +523,12 @@ static int kvm_stat_add(int fd, const char *name, uint64_t *sum)
 
 int vm_kvm_stat(const struct vm *vm, const char *name, uint64_t *ret)
 {
+	_cleanup_fd_ int stats = ioctl(vm->fd, KVM_GET_STATS_FD, NULL);
 	uint64_t sum = 0;
-	bool found = kvm_stat_add(vm->fd, name, &sum) == 0;
+	bool found = kvm_stat_add(stats, name, &sum) == 0;
 
 	for (unsigned int i = 0; i < vm->cpus; i++)
-		if (kvm_stat_add(vm->vcpu[i]->fd, name, &sum) == 0)
+		if (kvm_stat_add(vm->vcpu[i]->stats_fd, name, &sum) == 0)
 			found = true;
 	if (!found)
 		return -ENOENT;

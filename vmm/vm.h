@@ -108,7 +108,8 @@ const char *vm_exit_name(unsigned int reason);
 
 /*
  * One KVM-side statistic summed over the VM and its vCPUs (KVM_GET_STATS_FD), e.g. "exits",
- * "io_exits", "mmio_exits", "irq_injections". -ENOENT: this kernel has none by that name.
+ * "io_exits", "mmio_exits", "irq_injections". Any time, running vCPUs included: it waits for none.
+ * -ENOENT: this kernel has none by that name.
  */
 int vm_kvm_stat(const struct vm *vm, const char *name, uint64_t *ret);
 

@@ -495,6 +495,21 @@ START_TEST(vm_kvm_stat_reads_the_kernels_counters)
 }
 END_TEST
 
+/* The control thread asks while guests run: an ioctl on a vCPU would wait until one leaves KVM_RUN. */
+START_TEST(vm_kvm_stat_waits_for_no_guest)
+{
+	uint64_t n = 0;
+
+	vm_make(1);
+	LOAD(CODE, spin);
+	start(BOOT_LONG64);
+	wait_for(&m.outs, 1);
+	ck_assert_int_eq(vm_kvm_stat(m.vm, "exits", &n), 0);
+	ck_assert_uint_gt(n, 0);
+	ck_assert_int_eq(vm_join(m.vm), VM_END_STOPPED);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("vmm-kvm");
@@ -524,10 +539,12 @@ int main(void)
 	tcase_add_test(t, vm_join_stops_a_guest_that_runs);
 	tcase_add_test(t, vm_create_and_destroy_leave_no_fd);
 	tcase_add_loop_test(t, vm_create_refuses_what_cannot_be, 0, (int)ARRAY_SIZE(bad_configs));
-	if (stats)
+	if (stats) {
 		tcase_add_test(t, vm_kvm_stat_reads_the_kernels_counters);
-	else
+		tcase_add_test(t, vm_kvm_stat_waits_for_no_guest);
+	} else {
 		printf("not run, KVM without KVM_CAP_BINARY_STATS_FD: vm_kvm_stat\n");
+	}
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
