@@ -193,7 +193,7 @@ static void *peer_main(void *arg)
 	}
 	vu_rx_finish(&rx);
 	pthread_mutex_lock(&p->lock);
-	p->sock = fd_close(p->sock);
+	fd_close(p->sock);
 	p->over = true;
 	pthread_cond_broadcast(&p->changed);
 	pthread_mutex_unlock(&p->lock);
