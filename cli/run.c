@@ -48,8 +48,11 @@ static const struct argp_option options[] = {
 	{"hugepages", OPT_HUGE, NULL, 0, "Guest memory from 2 MiB pages", 0},
 	{"assign", OPT_ASSIGN, "BDF[,BDF...]", 0,
 		"Give the guest this PCI function, bound to vfio-pci; may be repeated", 0},
-	{"net", OPT_NET, "tap=NAME[,mac=][,queues=][,mtu=]", 0,
-		"Give the guest a virtio network device on this tap interface; may be repeated", 0},
+	{"net", OPT_NET, "KIND=ARG[,mac=][,queues=][,mtu=][,mode=]", 0,
+		"Give the guest a virtio network device on a tap interface (tap=NAME) or a "
+		"switch's "
+		"socket (vhost-user=PATH); may be repeated",
+		0},
 	{"name", OPT_NAME, "NAME", 0, "Name of the guest in messages (default: guest)", 0},
 	{"stats", OPT_STATS, "FILE", 0, "Write figures as JSON at exit, and on SIGUSR1", 0},
 	{"kaslr", OPT_KASLR, NULL, 0,

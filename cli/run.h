@@ -35,6 +35,7 @@ enum run_status {
 struct net_option {
 	const struct net_kind *kind; /* run_net.c */
 	char *arg;                   /* what KIND= names */
+	bool client;                 /* vhost-user: connect to the socket */
 	struct vnet_config dev;      /* mac is zero when none was given */
 };
 
@@ -98,6 +99,8 @@ void guest_finish(struct guest *g);
 int net_option_parse(const char *text, struct err *e, struct net_option *ret);
 void net_option_finish(struct net_option *o);
 const char *net_kind_name(const struct net_option *o);
+/* Another process gets the guest's memory: it has to be sealed. */
+bool net_option_lends_memory(const struct net_option *o);
 /* Make the back end of @o and the device before it; @i is its number, for a MAC if none was given. */
 int net_option_add(const struct net_option *o, unsigned int i, struct guest *g, struct err *e,
 	struct vnet **ret);

@@ -118,7 +118,7 @@ static int guest_load(struct guest *g, struct err *e, struct boot_entry *ret)
 
 int guest_init(struct guest *g, const struct run_options *opt, struct err *e)
 {
-	const struct vm_config cfg = {
+	struct vm_config cfg = {
 		.name = opt->name,
 		.cpus = opt->cpus,
 		.mem = {.size = opt->memory,
@@ -144,6 +144,8 @@ int guest_init(struct guest *g, const struct run_options *opt, struct err *e)
 	r = console_create(e, &g->console);
 	if (r < 0)
 		return r;
+	for (unsigned int i = 0; i < opt->n_net; i++)
+		cfg.mem.sealed |= net_option_lends_memory(&opt->net[i]);
 	r = vm_create(&cfg, e, &g->vm);
 	if (r < 0)
 		return r;

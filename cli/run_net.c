@@ -8,6 +8,13 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "devices/vhost_user.h"
+
+/*
+ * How long the guest waits for a switch, once, to be offered all that it can do. One that is told to
+ * connect again tries about every second.
+ */
+#define VHOST_WAIT_MS 3000
 
 struct net_kind {
 	const char *name, *arg; /* KIND=ARG, for messages */
@@ -27,14 +34,35 @@ static int loop_create(
 	return net_loop_create(o->dev.pairs, g->vm->mem, e, ret);
 }
 
+static int vhost_create(
+	const struct net_option *o, struct guest *g, struct err *e, struct net_backend **ret)
+{
+	const struct vhost_user_config cfg = {
+		.path = o->arg,
+		.client = o->client,
+		.pairs = o->dev.pairs,
+		.mtu = o->dev.mtu,
+		.mem = g->vm->mem,
+		.wait_ms = VHOST_WAIT_MS,
+	};
+
+	return vhost_user_create(&cfg, e, ret);
+}
+
 static const struct net_kind kinds[] = {
 	{"tap", "NAME", tap_create},
 	{"loop", "NAME", loop_create},
+	{"vhost-user", "PATH", vhost_create},
 };
 
 const char *net_kind_name(const struct net_option *o)
 {
 	return o->kind->name;
+}
+
+bool net_option_lends_memory(const struct net_option *o)
+{
+	return o->kind->create == vhost_create;
 }
 
 /* ---- parsing ---- */
@@ -89,8 +117,14 @@ static int key_parse(struct net_option *o, const char *key, const char *val, str
 			o->dev.mtu = (uint16_t)v;
 		return r;
 	}
-	return err_set(e, EINVAL, "'%s' is no setting of %s; mac=, queues= and mtu= are", key,
-		o->kind->name);
+	if (!strcmp(key, "mode") && o->kind->create == vhost_create) {
+		o->client = !strcmp(val, "client");
+		if (!o->client && strcmp(val, "server") != 0)
+			return err_set(e, EINVAL, "mode=%s: write mode=server or mode=client", val);
+		return 0;
+	}
+	return err_set(e, EINVAL, "'%s' is no setting of %s; mac=, queues=%s are", key,
+		o->kind->name, o->kind->create == vhost_create ? ", mtu= and mode=" : " and mtu=");
 }
 
 static int kind_parse(struct net_option *o, char *text, struct err *e)
@@ -124,7 +158,7 @@ int net_option_parse(const char *text, struct err *e, struct net_option *ret)
 	if (!copy)
 		return err_sys(e, ENOMEM, "%s", text);
 	s = strtok_r(copy, ",", &save);
-	r = s ? kind_parse(&o, s, e) : err_set(e, EINVAL, "write tap=NAME");
+	r = s ? kind_parse(&o, s, e) : err_set(e, EINVAL, "write tap=NAME or vhost-user=PATH");
 	while (r == 0 && (s = strtok_r(NULL, ",", &save))) {
 		char *val = strchr(s, '=');
 
