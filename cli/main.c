@@ -20,6 +20,7 @@ struct command {
 static const struct command commands[] = {
 	{"vf", "find, carve, configure, bind and release SR-IOV virtual functions"},
 	{"run", "run a virtual machine with assigned PCI functions"},
+	{"switch", "a virtual switch between guests and other ports"},
 	{"lab", "boot an emulated host with SR-IOV, an IOMMU and nested KVM"},
 };
 

@@ -39,7 +39,7 @@ declare -A uses=(
 	[vf-manager]="common"
 	[vswitch]="common"
 	[lab]="common"
-	[cli]="common vfio irqremap vmm devices passthrough vf-manager lab"
+	[cli]="common vfio irqremap vmm devices passthrough vf-manager vswitch lab"
 )
 
 # check_dir DIR ALLOWED...: every include in it begins with one of those

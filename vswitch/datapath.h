@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The thread that moves frames, on a core of its own. It takes a burst from a port, has it decided
+ * upon, stages what goes where, and sends at the end of the round. When nothing moves it sleeps.
+ *
+ * Everybody else changes ports and tables between datapath_pause() and datapath_resume(), which cost
+ * the traffic one round. Private to vswitch.
+ */
+#ifndef VIADUCT_VSWITCH_DATAPATH_H
+#define VIADUCT_VSWITCH_DATAPATH_H
+
+#include "common/err.h"
+#include "vswitch/forward.h"
+#include "vswitch/port.h"
+
+struct rte_mempool;
+
+struct datapath_stats {
+	uint64_t rounds, busy_rounds, busy_cycles, sleeps;
+};
+
+/* Start DPDK as @cfg says and a datapath without ports. Once per process. */
+int datapath_create(const struct switch_config *cfg, struct err *e, struct datapath **ret);
+
+/* Ends the thread. Ports must be gone. */
+void datapath_destroy(struct datapath *dp);
+
+/* Any thread but the datapath's; not within librte_vhost's queue state callback. May nest no more
+ * than once per thread. */
+void datapath_pause(struct datapath *dp);
+void datapath_resume(struct datapath *dp);
+
+struct forward *datapath_forward(struct datapath *dp);
+struct rte_mempool *datapath_pool(struct datapath *dp);
+void datapath_stats_get(const struct datapath *dp, struct datapath_stats *ret);
+/* The clock the table's entries are stamped by. */
+uint32_t datapath_now_s(const struct datapath *dp);
+
+/* Paused. The port must not be destroyed before it is taken out. */
+void datapath_port_insert(struct datapath *dp, struct port *p);
+void datapath_port_remove(struct datapath *dp, struct port *p);
+void datapath_port_set(struct datapath *dp, struct port *p, const struct port_config *cfg);
+
+/* The port whose socket is @path, or NULL. */
+struct port *datapath_port_of_path(struct datapath *dp, const char *path);
+
+/* For librte_vhost's callbacks, which carry nothing but a number. */
+struct datapath *datapath_of_process(void);
+
+#endif

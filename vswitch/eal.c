@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "vswitch/eal.h"
+
+/* Behind ours: it defines container_of() unless somebody has. */
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_log.h>
+
+#define WORDS 24
+
+struct words {
+	char text[WORDS][128];
+	char *argv[WORDS];
+	int argc;
+};
+
+static void word_add(struct words *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void word_add(struct words *w, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(w->text[w->argc], sizeof(w->text[0]), fmt, args);
+	va_end(args);
+	w->argv[w->argc] = w->text[w->argc];
+	w->argc++;
+}
+
+static bool has_pci(const struct switch_config *cfg)
+{
+	for (size_t i = 0; i < cfg->nr_ports; i++)
+		if (cfg->ports[i].kind == PORT_DEVICE && strchr(cfg->ports[i].device, ':'))
+			return true;
+	return false;
+}
+
+/* The last CPU we may use: the first has most of the interrupts. */
+static int core_choose(const struct switch_config *cfg, const cpu_set_t *set, struct err *e)
+{
+	if (cfg->core >= 0)
+		return CPU_ISSET(cfg->core, set)
+			       ? cfg->core
+			       : err_set(e, EINVAL, "core: %d is no CPU this process may use",
+					 cfg->core);
+	for (int i = CPU_SETSIZE - 1; i >= 0; i--)
+		if (CPU_ISSET(i, set))
+			return i;
+	return err_set(e, EINVAL, "no CPU may be used");
+}
+
+int eal_start(const struct switch_config *cfg, struct err *e, int *ret_core)
+{
+	_cleanup_free_ struct words *w = calloc(1, sizeof(*w));
+	char dir[] = "/tmp/viaduct-switch-XXXXXX", sub[64];
+	cpu_set_t set;
+	int core, r;
+
+	if (!w)
+		return err_set(e, ENOMEM, "out of memory");
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return err_sys(e, errno, "read the CPUs this process may use");
+	core = core_choose(cfg, &set, e);
+	if (core < 0)
+		return core;
+	word_add(w, "viaduct-switch");
+	word_add(w, "--lcores=0@%d,1@%d", core, core);
+	word_add(w, "--no-telemetry");
+	word_add(w, "--no-shconf");
+	word_add(w, "--file-prefix=viaduct");
+	word_add(w, "-m");
+	word_add(w, "%u", cfg->memory_mib);
+	if (cfg->hugepages) {
+		word_add(w, "--in-memory");
+		word_add(w, "--single-file-segments");
+	} else {
+		word_add(w, "--no-huge");
+	}
+	/* Found when a port asks for them; otherwise all that is bound to vfio-pci would be taken. */
+	if (has_pci(cfg))
+		word_add(w, "--allow=ffff:ff:1f.7");
+	else
+		word_add(w, "--no-pci");
+	if (log_level_get() < LOG_LEVEL_DEBUG)
+		word_add(w, "--log-level=*:error");
+	/* What it says in the packet path a guest could make it say without end. */
+	word_add(w, "--log-level=lib.vhost.data:emergency");
+	word_add(w, "--log-level=lib.vhost.config:%s",
+		log_level_get() < LOG_LEVEL_DEBUG ? "emergency" : "info");
+
+	/* It insists on a directory for what we have switched off. */
+	if (!mkdtemp(dir))
+		return err_sys(e, errno, "make a directory in /tmp");
+	setenv("RUNTIME_DIRECTORY", dir, 1);
+	r = rte_eal_init(w->argc, w->argv);
+	unsetenv("RUNTIME_DIRECTORY");
+	snprintf(sub, sizeof(sub), "%s/dpdk/viaduct", dir);
+	rmdir(sub);
+	snprintf(sub, sizeof(sub), "%s/dpdk", dir);
+	rmdir(sub);
+	rmdir(dir);
+	if (r < 0)
+		return err_sys(e, rte_errno,
+			"start DPDK with %u MiB of %s; VIADUCT_LOG=debug shows what it says",
+			cfg->memory_mib, cfg->hugepages ? "huge pages" : "memory");
+	/* It has pinned us to the datapath's core. */
+	sched_setaffinity(0, sizeof(set), &set);
+	*ret_core = core;
+	return 0;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* DPDK started for us alone: nothing on disk, no other process, no root-only path. Private to vswitch. */
+#ifndef VIADUCT_VSWITCH_EAL_H
+#define VIADUCT_VSWITCH_EAL_H
+
+#include "common/err.h"
+#include "vswitch/config.h"
+
+/* Start it; worker 1 is pinned to *@ret_core. Once per process. Returns 0 or a negative errno. */
+int eal_start(const struct switch_config *cfg, struct err *e, int *ret_core);
+
+#endif

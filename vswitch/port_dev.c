@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Everything DPDK has an Ethernet driver for: PCI functions, tap, af_packet, pcap. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vswitch/datapath.h"
+
+/* Behind ours: it defines container_of() unless somebody has. */
+#include <rte_dev.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#define DESCRIPTORS 512
+
+static uint16_t dev_rx(struct port *p, struct rte_mbuf **m, uint16_t n)
+{
+	return rte_eth_rx_burst(p->dev, 0, m, n);
+}
+
+static uint16_t dev_tx(struct port *p, struct rte_mbuf **m, uint16_t n)
+{
+	uint16_t sent = rte_eth_tx_burst(p->dev, 0, m, n);
+
+	if (sent < n)
+		rte_pktmbuf_free_bulk(m + sent, n - sent);
+	return sent;
+}
+
+static uint16_t dev_tx_copy(struct port *p, struct rte_mbuf *m)
+{
+	struct rte_mbuf *copy = rte_pktmbuf_copy(m, datapath_pool(p->dp), 0, UINT32_MAX);
+
+	return copy ? dev_tx(p, &copy, 1) : 0;
+}
+
+static bool dev_arm(
+	struct port *p, struct pollfd *fds, unsigned int *n, unsigned int max, int *timeout_us)
+{
+	int fd = p->has_interrupt ? rte_eth_dev_rx_intr_ctl_q_get_fd(p->dev, 0) : -1;
+
+	p->armed = true;
+	if (fd < 0 || *n == max) {
+		*timeout_us = 1000;
+		return false;
+	}
+	rte_eth_dev_rx_intr_enable(p->dev, 0);
+	fds[(*n)++] = (struct pollfd){.fd = fd, .events = POLLIN};
+	/* Drivers that cannot count are asked again soon. */
+	switch (rte_eth_rx_queue_count(p->dev, 0)) {
+	case 0: return false;
+	case -ENOTSUP: *timeout_us = 1000; return false;
+	default: return true;
+	}
+}
+
+static void dev_disarm(struct port *p)
+{
+	p->armed = false;
+	if (p->has_interrupt)
+		rte_eth_dev_rx_intr_disable(p->dev, 0);
+}
+
+static bool dev_up(const struct port *p, const char **ret_why)
+{
+	struct rte_eth_link link = {0};
+
+	if (rte_eth_link_get_nowait(p->dev, &link) < 0 || link.link_status)
+		return true;
+	*ret_why = "its driver reports no link";
+	return false;
+}
+
+static void dev_destroy(struct port *p)
+{
+	struct rte_eth_dev_info info;
+
+	if (p->has_dev) {
+		int known = rte_eth_dev_info_get(p->dev, &info);
+
+		rte_eth_dev_stop(p->dev);
+		rte_eth_dev_close(p->dev);
+		if (!known)
+			rte_dev_remove(info.device);
+	}
+	free(p);
+}
+
+static const struct port_ops dev_ops = {
+	.rx = dev_rx,
+	.tx = dev_tx,
+	.tx_copy = dev_tx_copy,
+	.arm = dev_arm,
+	.disarm = dev_disarm,
+	.up = dev_up,
+	.destroy = dev_destroy,
+};
+
+static int dev_start(struct port *p, struct err *e)
+{
+	struct rte_eth_conf conf = {.intr_conf.rxq = 1};
+	struct rte_mempool *pool = datapath_pool(p->dp);
+	uint16_t rxd = DESCRIPTORS, txd = DESCRIPTORS;
+	const char *name = p->cfg.name;
+	int r;
+
+	r = rte_eth_dev_configure(p->dev, 1, 1, &conf);
+	p->has_interrupt = !r;
+	if (r < 0) {
+		conf.intr_conf.rxq = 0;
+		r = rte_eth_dev_configure(p->dev, 1, 1, &conf);
+	}
+	if (r < 0)
+		return err_sys(e, -r, "port '%s': configure %s", name, p->cfg.device);
+	rte_eth_dev_adjust_nb_rx_tx_desc(p->dev, &rxd, &txd);
+	r = rte_eth_rx_queue_setup(p->dev, 0, rxd, SOCKET_ID_ANY, NULL, pool);
+	if (!r)
+		r = rte_eth_tx_queue_setup(p->dev, 0, txd, SOCKET_ID_ANY, NULL);
+	if (!r) {
+		/* Not every driver can; frames over it are dropped before they come here. */
+		rte_eth_dev_set_mtu(p->dev, (uint16_t)p->cfg.forward.mtu);
+		r = rte_eth_dev_start(p->dev);
+	}
+	if (r < 0)
+		return err_sys(e, -r, "port '%s': start %s", name, p->cfg.device);
+	/* A switch takes what is addressed to others; pcap and the like do so anyway. */
+	rte_eth_promiscuous_enable(p->dev);
+	rte_eth_allmulticast_enable(p->dev);
+	return 0;
+}
+
+int port_dev_create(
+	const struct port_config *cfg, struct datapath *dp, struct err *e, struct port **ret)
+{
+	char name[CONFIG_DEV_MAX];
+	struct port *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p)
+		return err_set(e, ENOMEM, "port '%s': out of memory", cfg->name);
+	p->ops = &dev_ops;
+	p->dp = dp;
+	p->cfg = *cfg;
+	r = rte_dev_probe(cfg->device);
+	if (r < 0) {
+		free(p);
+		return err_sys(e, -r,
+			"port '%s': no DPDK driver takes the device '%s'; a PCI function must be "
+			"bound to vfio-pci, others are named as in 'net_tap0,iface=NAME'",
+			cfg->name, cfg->device);
+	}
+	/* The name ends where the driver's own arguments begin. */
+	snprintf(name, sizeof(name), "%s", cfg->device);
+	name[strcspn(name, ",")] = '\0';
+	p->has_dev = !rte_eth_dev_get_port_by_name(name, &p->dev);
+	if (!p->has_dev) {
+		free(p);
+		return err_set(
+			e, ENODEV, "port '%s': '%s' is no network device", cfg->name, cfg->device);
+	}
+	r = dev_start(p, e);
+	if (r < 0) {
+		dev_destroy(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}

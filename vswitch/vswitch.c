@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vswitch/datapath.h"
+#include "vswitch/vswitch.h"
+
+struct vswitch {
+	struct datapath *dp;
+	struct port *ports[FORWARD_PORTS_MAX];
+};
+
+static struct port *port_find(const struct vswitch *sw, const char *name)
+{
+	for (unsigned int i = 0; i < FORWARD_PORTS_MAX; i++)
+		if (sw->ports[i] && !strcmp(sw->ports[i]->cfg.name, name))
+			return sw->ports[i];
+	return NULL;
+}
+
+static int port_missing(const char *name, struct err *e)
+{
+	return err_set(e, ENOENT, "there is no port '%s'", name);
+}
+
+/* What @p is connected to: a socket or a device. */
+static const char *config_backend(const struct port_config *cfg)
+{
+	return cfg->kind == PORT_VHOST_USER ? cfg->path : cfg->device;
+}
+
+static int slot_choose(struct vswitch *sw, const struct port_config *cfg, struct err *e)
+{
+	int slot = -1;
+
+	for (int i = 0; i < FORWARD_PORTS_MAX; i++) {
+		const struct port *p = sw->ports[i];
+
+		if (!p) {
+			slot = slot < 0 ? i : slot;
+			continue;
+		}
+		if (!strcmp(p->cfg.name, cfg->name))
+			return err_set(e, EEXIST, "there is a port '%s' already", cfg->name);
+		if (p->cfg.kind == cfg->kind &&
+			!strcmp(config_backend(&p->cfg), config_backend(cfg)))
+			return err_set(e, EEXIST, "port '%s' has %s already", p->cfg.name,
+				config_backend(cfg));
+	}
+	if (slot < 0)
+		return err_set(e, ENOSPC, "port '%s': there are %d ports already", cfg->name,
+			FORWARD_PORTS_MAX);
+	return slot;
+}
+
+static void port_take_out(struct vswitch *sw, struct port *p)
+{
+	datapath_pause(sw->dp);
+	datapath_port_remove(sw->dp, p);
+	datapath_resume(sw->dp);
+	sw->ports[p->no] = NULL;
+	p->ops->destroy(p);
+}
+
+int vswitch_port_add(struct vswitch *sw, const struct port_config *cfg, struct err *e)
+{
+	int slot = slot_choose(sw, cfg, e), r = -EINVAL;
+	struct port *p;
+
+	if (slot < 0)
+		return slot;
+	switch (cfg->kind) {
+	case PORT_VHOST_USER: r = port_vhost_create(cfg, sw->dp, e, &p); break;
+	case PORT_DEVICE: r = port_dev_create(cfg, sw->dp, e, &p); break;
+	}
+	if (r < 0)
+		return r;
+	p->no = (uint16_t)slot;
+	sw->ports[slot] = p;
+	datapath_pause(sw->dp);
+	datapath_port_insert(sw->dp, p);
+	datapath_resume(sw->dp);
+	r = p->ops->start ? p->ops->start(p, e) : 0;
+	if (r < 0)
+		port_take_out(sw, p);
+	return r;
+}
+
+int vswitch_port_del(struct vswitch *sw, const char *name, struct err *e)
+{
+	struct port *p = port_find(sw, name);
+
+	if (!p)
+		return port_missing(name, e);
+	port_take_out(sw, p);
+	return 0;
+}
+
+int vswitch_port_set(struct vswitch *sw, const struct port_config *cfg, struct err *e)
+{
+	struct port *p = port_find(sw, cfg->name);
+
+	if (!p)
+		return port_missing(cfg->name, e);
+	if (p->cfg.kind != cfg->kind || p->cfg.client != cfg->client ||
+		strcmp(config_backend(&p->cfg), config_backend(cfg)))
+		return err_set(e, EBUSY,
+			"port '%s' is connected to %s; delete it and add it again to change that",
+			cfg->name, config_backend(&p->cfg));
+	datapath_pause(sw->dp);
+	datapath_port_set(sw->dp, p, cfg);
+	datapath_resume(sw->dp);
+	return 0;
+}
+
+bool vswitch_port_next(struct vswitch *sw, unsigned int *cursor, struct vswitch_port *ret)
+{
+	const struct port *p;
+
+	while (*cursor < FORWARD_PORTS_MAX && !sw->ports[*cursor])
+		(*cursor)++;
+	if (*cursor >= FORWARD_PORTS_MAX)
+		return false;
+	p = sw->ports[(*cursor)++];
+	*ret = (struct vswitch_port){.cfg = p->cfg};
+	ret->up = p->ops->up(p, &ret->why_down);
+	ret->counters.rx_packets = counter_read(&p->counters.rx_packets);
+	ret->counters.rx_bytes = counter_read(&p->counters.rx_bytes);
+	ret->counters.tx_packets = counter_read(&p->counters.tx_packets);
+	ret->counters.tx_bytes = counter_read(&p->counters.tx_bytes);
+	ret->counters.flooded = counter_read(&p->counters.flooded);
+	for (unsigned int i = 0; i < DROP_REASON_COUNT; i++)
+		ret->counters.drops[i] = counter_read(&p->counters.drops[i]);
+	datapath_pause(sw->dp);
+	fdb_port_stats_get(datapath_forward(sw->dp)->fdb, p->no, &ret->fdb);
+	datapath_resume(sw->dp);
+	return true;
+}
+
+void vswitch_stats_get(struct vswitch *sw, struct vswitch_stats *ret)
+{
+	struct datapath_stats s;
+
+	datapath_stats_get(sw->dp, &s);
+	*ret = (struct vswitch_stats){s.rounds, s.busy_rounds, s.busy_cycles, s.sleeps, 0};
+	datapath_pause(sw->dp);
+	ret->fdb_entries = fdb_count(datapath_forward(sw->dp)->fdb);
+	datapath_resume(sw->dp);
+}
+
+int vswitch_fdb_list(struct vswitch *sw, struct fdb_entry **ret, size_t *ret_n)
+{
+	const struct fdb *fdb = datapath_forward(sw->dp)->fdb;
+	uint32_t now = datapath_now_s(sw->dp);
+	struct fdb_entry *list = NULL;
+	size_t cursor = 0, n = 0, max;
+
+	datapath_pause(sw->dp);
+	max = fdb_count(fdb);
+	list = calloc(max + 1, sizeof(*list));
+	while (list && n < max && fdb_next(fdb, &cursor, &list[n])) {
+		uint32_t seen = list[n].seen_s;
+
+		list[n].seen_s = seen < now ? now - seen : 0;
+		n++;
+	}
+	datapath_resume(sw->dp);
+	if (!list)
+		return -ENOMEM;
+	*ret = list;
+	*ret_n = n;
+	return 0;
+}
+
+const char *vswitch_port_name(const struct vswitch *sw, uint16_t no)
+{
+	return no < FORWARD_PORTS_MAX && sw->ports[no] ? sw->ports[no]->cfg.name : NULL;
+}
+
+int vswitch_fdb_add(
+	struct vswitch *sw, uint64_t mac, uint16_t vlan, const char *port, struct err *e)
+{
+	struct port *p = port_find(sw, port);
+	char text[18];
+	int r;
+
+	if (!p)
+		return port_missing(port, e);
+	mac_format(mac, text);
+	if (!vlan_port_has(&p->cfg.forward.vlan, vlan))
+		return err_set(e, EINVAL, "add %s: port '%s' is not in VLAN %u", text, port, vlan);
+	datapath_pause(sw->dp);
+	r = fdb_add_static(datapath_forward(sw->dp)->fdb, fdb_key(mac, vlan), p->no);
+	datapath_resume(sw->dp);
+	if (r == -EINVAL)
+		return err_set(e, EINVAL, "%s is no address of one station", text);
+	if (r < 0)
+		return err_set(e, -r, "add %s: the table is full of static entries", text);
+	return 0;
+}
+
+int vswitch_fdb_del(struct vswitch *sw, uint64_t mac, uint16_t vlan, struct err *e)
+{
+	char text[18];
+	int r;
+
+	mac_format(mac, text);
+	datapath_pause(sw->dp);
+	r = fdb_remove(datapath_forward(sw->dp)->fdb, fdb_key(mac, vlan));
+	datapath_resume(sw->dp);
+	return r < 0 ? err_set(e, ENOENT, "%s is not known in VLAN %u", text, vlan) : 0;
+}
+
+int vswitch_fdb_flush(
+	struct vswitch *sw, const char *port, uint16_t vlan, struct err *e, uint32_t *ret_n)
+{
+	struct port *p = port ? port_find(sw, port) : NULL;
+
+	if (port && !p)
+		return port_missing(port, e);
+	datapath_pause(sw->dp);
+	*ret_n = fdb_flush(datapath_forward(sw->dp)->fdb, p ? p->no : FDB_NO_PORT, vlan, false);
+	datapath_resume(sw->dp);
+	return 0;
+}
+
+int vswitch_create(const struct switch_config *cfg, struct err *e, struct vswitch **ret)
+{
+	struct vswitch *sw = calloc(1, sizeof(*sw));
+	int r;
+
+	if (!sw)
+		return err_set(e, ENOMEM, "out of memory");
+	r = datapath_create(cfg, e, &sw->dp);
+	for (size_t i = 0; i < cfg->nr_ports && r >= 0; i++)
+		r = vswitch_port_add(sw, &cfg->ports[i], e);
+	if (r < 0) {
+		vswitch_destroy(sw);
+		return r;
+	}
+	*ret = sw;
+	return 0;
+}
+
+void vswitch_destroy(struct vswitch *sw)
+{
+	if (!sw)
+		return;
+	for (unsigned int i = FORWARD_PORTS_MAX; i-- > 0;)
+		if (sw->ports[i])
+			port_take_out(sw, sw->ports[i]);
+	datapath_destroy(sw->dp);
+	free(sw);
+}

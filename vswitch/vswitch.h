@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The switch as a whole: its ports by name, its table of addresses, and the socket that controls it.
+ * All calls from one thread, the control thread; the datapath has its own.
+ */
+#ifndef VIADUCT_VSWITCH_VSWITCH_H
+#define VIADUCT_VSWITCH_VSWITCH_H
+
+#include "common/err.h"
+#include "vswitch/config.h"
+#include "vswitch/counters.h"
+#include "vswitch/fdb.h"
+
+struct vswitch;
+
+struct vswitch_port {
+	struct port_config cfg;
+	bool up;
+	const char *why_down; /* lives for ever; NULL when up */
+	struct port_counters counters;
+	struct fdb_port_stats fdb;
+};
+
+struct vswitch_stats {
+	uint64_t rounds, busy_rounds, busy_cycles, sleeps;
+	uint32_t fdb_entries;
+};
+
+/* Once per process: DPDK cannot be started again. Creates the ports of @cfg, or nothing. */
+int vswitch_create(const struct switch_config *cfg, struct err *e, struct vswitch **ret);
+void vswitch_destroy(struct vswitch *sw);
+
+/* -EEXIST (name, socket or device), -ENOSPC, or why the port cannot be made. */
+int vswitch_port_add(struct vswitch *sw, const struct port_config *cfg, struct err *e);
+/* -ENOENT */
+int vswitch_port_del(struct vswitch *sw, const char *name, struct err *e);
+/* All of @cfg but what the port is connected to, which must be as it was (-EBUSY). -ENOENT */
+int vswitch_port_set(struct vswitch *sw, const struct port_config *cfg, struct err *e);
+/* The first port numbered @*cursor or higher; false at the end. Start with 0. */
+bool vswitch_port_next(struct vswitch *sw, unsigned int *cursor, struct vswitch_port *ret);
+void vswitch_stats_get(struct vswitch *sw, struct vswitch_stats *ret);
+
+/* All entries as they are at one moment; ages in seen_s. The caller frees *@ret. -ENOMEM */
+int vswitch_fdb_list(struct vswitch *sw, struct fdb_entry **ret, size_t *ret_n);
+/* NULL when there is no such port. Lives until the next change of ports. */
+const char *vswitch_port_name(const struct vswitch *sw, uint16_t no);
+/* -ENOENT: no such port; otherwise as fdb_add_static() */
+int vswitch_fdb_add(
+	struct vswitch *sw, uint64_t mac, uint16_t vlan, const char *port, struct err *e);
+int vswitch_fdb_del(struct vswitch *sw, uint64_t mac, uint16_t vlan, struct err *e);
+/* @port may be NULL, @vlan FDB_ANY_VLAN. Static entries stay. */
+int vswitch_fdb_flush(
+	struct vswitch *sw, const char *port, uint16_t vlan, struct err *e, uint32_t *ret_n);
+
+/* The control socket: one JSON-RPC 2.0 request a line, answered by one line. */
+struct control;
+struct sd_event;
+int control_create(struct vswitch *sw, const char *path, struct sd_event *loop, struct err *e,
+	struct control **ret);
+void control_destroy(struct control *c);
+
+/* Send @request, wait for the line that answers it. The caller frees *@ret_answer. */
+int control_ask(const char *path, const char *request, struct err *e, char **ret_answer);
+
+#endif
