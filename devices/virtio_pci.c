@@ -363,8 +363,8 @@ static void features_write(struct vpci *v, uint32_t val)
 static void queue_write(struct vpci *v, unsigned int off, unsigned int len, uint64_t val)
 {
 	struct vpci_queue *q = queue_selected(v);
-	uint64_t *addr[] = {&q->desc, &q->driver, &q->device};
 	unsigned int half = off % 8;
+	uint64_t *addr;
 
 	if (!q || q->enabled)
 		return;
@@ -383,10 +383,11 @@ static void queue_write(struct vpci *v, unsigned int off, unsigned int len, uint
 	if (off < REG_QUEUE_DESC || off >= REG_QUEUE_NOTIFY_DATA)
 		return;
 	/* 64-bit fields are written as two halves, §4.1.3.1; a whole does no harm. */
+	addr = off < REG_QUEUE_DRIVER ? &q->desc : off < REG_QUEUE_DEVICE ? &q->driver : &q->device;
 	if (len == 8 && !half)
-		*addr[(off - REG_QUEUE_DESC) / 8] = val;
+		*addr = val;
 	else if (len == 4 && half % 4 == 0)
-		le_store((uint8_t *)addr[(off - REG_QUEUE_DESC) / 8] + half, 4, val);
+		le_store((uint8_t *)addr + half, 4, val);
 }
 
 static void common_write(struct vpci *v, unsigned int off, unsigned int len, uint64_t val)

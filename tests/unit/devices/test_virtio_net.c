@@ -473,6 +473,78 @@ START_TEST(a_long_frame_is_spread_over_merged_buffers)
 }
 END_TEST
 
+/* No layout of descriptors may be assumed (§2.7.4): a header of one byte each, both ways. */
+START_TEST(a_header_in_pieces_is_a_header)
+{
+	struct vring_used_elem el;
+
+	start(0);
+	for (unsigned int q = 0; q < 2; q++) {
+		uint16_t write = q ? 0 : VRING_DESC_F_WRITE;
+
+		for (uint16_t i = 0; i < 13; i++)
+			desc_of(q)[i] =
+				(struct vring_desc){BUFS + q * 0x40000 + i, i < 12 ? 1 : 200,
+					(uint16_t)(write | (i < 12 ? VRING_DESC_F_NEXT : 0)),
+					(uint16_t)(i + 1)};
+	}
+	offer(0, 0);
+	memset(gmem_hva(mem, BUFS + 0x40000, 12), 0, 12);
+	memset(gmem_hva(mem, BUFS + 0x40000 + 12, 200), 0x5a, 200);
+	offer(1, 0);
+	kick(1);
+	ck_assert(wait_used(0, &el));
+	ck_assert_uint_eq(el.len, 212);
+	ck_assert_mem_eq(
+		gmem_hva(mem, BUFS + 12, 200), gmem_hva(mem, BUFS + 0x40000 + 12, 200), 200);
+	ck_assert_uint_eq(*(uint16_t *)gmem_hva(mem, BUFS + 10, 2), 1);
+}
+END_TEST
+
+/* A receive buffer that has no room for the header is no receive buffer. */
+START_TEST(a_receive_buffer_without_room_for_the_header_needs_a_reset)
+{
+	start(BIT(VIRTIO_NET_F_MRG_RXBUF));
+	rx_post(0, 2, 11);
+	tx_frame(1, 100);
+	ck_assert(wait_status(VIRTIO_CONFIG_S_NEEDS_RESET));
+}
+END_TEST
+
+START_TEST(packed_rings_carry_frames_too)
+{
+	const uint64_t f = BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_NET_F_CTRL_VQ) |
+			   BIT(VIRTIO_NET_F_CTRL_MAC_ADDR);
+	struct vring_packed_desc *rx = (void *)desc_of(0), *tx = (void *)desc_of(1);
+	struct vring_packed_desc *ctrl = (void *)desc_of(2);
+	const uint8_t cmd[8] = {
+		VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, 2, 2, 2, 2, 2, 2};
+	const uint16_t avail = 1 << 7, used = 1 << 7 | 1 << 15;
+
+	start(f);
+	rx[0] = (struct vring_packed_desc){BUFS, 2048, 77, VRING_DESC_F_WRITE | avail};
+	memset(gmem_hva(mem, BUFS + 0x40000, 12), 0, 12);
+	memset(gmem_hva(mem, BUFS + 0x40000 + 12, 100), 0x5a, 100);
+	tx[0] = (struct vring_packed_desc){BUFS + 0x40000, 112, 5, avail};
+	kick(1);
+	ck_assert(wait_msg(0x41));
+	ck_assert_uint_eq(rx[0].id, 77);
+	ck_assert_uint_eq(rx[0].len, 112);
+	ck_assert_uint_eq(rx[0].flags & used, used);
+	ck_assert(wait_msg(0x42));
+	ck_assert_uint_eq(tx[0].flags & used, used);
+	ck_assert_uint_eq(tx[0].id, 5);
+	/* The control queue is packed as well. */
+	gmem_write(mem, BUFS + 0x80000, cmd, 8);
+	ctrl[1] = (struct vring_packed_desc){BUFS + 0x80100, 1, 9, VRING_DESC_F_WRITE | avail};
+	ctrl[0] = (struct vring_packed_desc){BUFS + 0x80000, 8, 0, VRING_DESC_F_NEXT | avail};
+	kick(2);
+	ck_assert_uint_eq(ctrl[0].id, 9);
+	ck_assert_uint_eq(ctrl[0].flags & used, used);
+	ck_assert_uint_eq(rd(config, 4), 0x02020202);
+}
+END_TEST
+
 START_TEST(a_bad_header_is_dropped_and_counted)
 {
 	struct virtio_net_hdr_v1 *h;
@@ -706,6 +778,9 @@ int main(void)
 	tcase_add_test(t, a_frame_goes_out_and_comes_back_with_an_interrupt);
 	tcase_add_test(t, a_frame_waits_for_receive_buffers);
 	tcase_add_test(t, a_long_frame_is_spread_over_merged_buffers);
+	tcase_add_test(t, a_header_in_pieces_is_a_header);
+	tcase_add_test(t, a_receive_buffer_without_room_for_the_header_needs_a_reset);
+	tcase_add_test(t, packed_rings_carry_frames_too);
 	tcase_add_test(t, a_bad_header_is_dropped_and_counted);
 	tcase_add_test(t, an_impossible_ring_needs_a_reset_and_the_reset_heals);
 	tcase_add_test(t, rings_outside_memory_need_a_reset);
