@@ -106,12 +106,12 @@ int net_option_add(const struct net_option *o, unsigned int i, struct guest *g, 
 	struct vnet **ret);
 
 struct stats_file;
-/* Open "<path>.<pid>.tmp" beside @path now, so that an unwritable place is a start-up error. */
+/* Make "<path>.<pid>.tmp" beside @path once, so that an unwritable place is a start-up error. */
 int stats_open(const char *path, struct err *e, struct stats_file **ret);
-/* Write the figures of @g and move the file into place. */
+/* Write the figures of @g into that file and move it into place. */
 int stats_write(
 	struct stats_file *s, const struct guest *g, const char *end, int status, struct err *e);
-/* Remove the temporary file. NULL is allowed. */
+/* NULL is allowed. */
 void stats_close(struct stats_file *s);
 
 #endif

@@ -17,6 +17,16 @@ struct stats_file {
 	char *path, *tmp;
 };
 
+/* Our own file, not what somebody else may have put there under its name. */
+static int stats_create(const struct stats_file *s, struct err *e)
+{
+	int fd;
+
+	(void)unlink(s->tmp);
+	fd = open(s->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	return fd < 0 ? err_sys(e, errno, "--stats: create %s", s->tmp) : fd;
+}
+
 int stats_open(const char *path, struct err *e, struct stats_file **ret)
 {
 	struct stats_file *s;
@@ -37,16 +47,14 @@ int stats_open(const char *path, struct err *e, struct stats_file **ret)
 		stats_close(s);
 		return err_set(e, ENOMEM, "out of memory");
 	}
-	fd = open(s->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	fd = stats_create(s, e);
 	if (fd < 0) {
-		int r = err_sys(e, errno, "--stats: create %s", s->tmp);
-
-		free(s->tmp);
-		s->tmp = NULL;
 		stats_close(s);
-		return r;
+		return fd;
 	}
+	/* Only to know that it can be done: a guest that is killed leaves no file. */
 	close(fd);
+	unlink(s->tmp);
 	*ret = s;
 	return 0;
 }
@@ -55,8 +63,6 @@ void stats_close(struct stats_file *s)
 {
 	if (!s)
 		return;
-	if (s->tmp)
-		unlink(s->tmp);
 	free(s->tmp);
 	free(s->path);
 	free(s);
@@ -241,13 +247,21 @@ int stats_write(
 	struct stats_file *s, const struct guest *g, const char *end, int status, struct err *e)
 {
 	json_t *root = stats_json(g, end, status);
-	int r;
+	int fd = stats_create(s, e), r;
 
-	r = root ? json_dump_file(root, s->tmp, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) : -1;
+	if (fd < 0) {
+		json_decref(root);
+		return fd;
+	}
+	errno = 0;
+	r = root ? json_dumpfd(root, fd, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) : -1;
+	if (r < 0)
+		r = err_sys(e, errno ? errno : EIO, "--stats: write %s", s->tmp);
+	else if (rename(s->tmp, s->path) < 0)
+		r = err_sys(e, errno, "--stats: rename %s to %s", s->tmp, s->path);
+	close(fd);
 	json_decref(root);
 	if (r < 0)
-		return err_sys(e, errno ? errno : EIO, "--stats: write %s", s->tmp);
-	if (rename(s->tmp, s->path) < 0)
-		return err_sys(e, errno, "--stats: rename %s to %s", s->tmp, s->path);
-	return 0;
+		unlink(s->tmp);
+	return r;
 }
