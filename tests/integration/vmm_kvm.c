@@ -13,11 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "vmm/doorbell.h"
 #include "vmm/layout.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
@@ -224,6 +226,43 @@ START_TEST(vm_guest_reaches_devices_on_both_buses)
 	ck_assert_uint_eq(s.exits[KVM_EXIT_MMIO], 4);
 	ck_assert_uint_ge(s.exits[KVM_EXIT_IO], 5);
 	ck_assert_uint_ge(s.total, 9);
+}
+END_TEST
+
+/* The same guest with a bell over the first of its two writes: that one exits no more. */
+START_TEST(vm_guest_rings_a_doorbell_without_an_exit)
+{
+	struct doorbell d = {.gpa = MMIO_TEST + 3, .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+	struct doorbell narrow = d;
+	struct doorbell_backend be;
+	struct vm_stats s;
+	eventfd_t n = 0;
+
+	vm_make(1);
+	be = doorbell_backend_kvm(m.vm->fd);
+	narrow.len = 1;
+	narrow.match = true;
+	narrow.data = 0x5b; /* another value than the guest writes */
+	ck_assert_int_eq(doorbell_add(&be, &narrow, NULL), 0);
+	ck_assert_int_eq(doorbell_add(&be, &narrow, NULL), -EEXIST);
+	doorbell_del(&be, &narrow);
+	if (be.any_length)
+		d.len = 0;
+	else
+		d.len = 1;
+	ck_assert_int_eq(doorbell_add(&be, &d, NULL), 0);
+	LOAD(CODE, io64);
+	put(RESULT + 0x100, 0x44332211);
+	start(BOOT_LONG64);
+	ck_assert_int_eq(finish(), VM_END_POWEROFF);
+	ck_assert_uint_eq(m.mmios, 1);
+	ck_access(m.mmio[0], 8, 8, 0x1122334455667788);
+	ck_assert_int_eq(eventfd_read(d.fd, &n), 0);
+	ck_assert_uint_eq(n, 1);
+	vm_stats(m.vm, &s);
+	ck_assert_uint_eq(s.exits[KVM_EXIT_MMIO], 3);
+	doorbell_del(&be, &d);
+	close(d.fd);
 }
 END_TEST
 
@@ -527,6 +566,7 @@ int main(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_checked_fixture(t, NULL, teardown);
 	tcase_add_test(t, vm_guest_reaches_devices_on_both_buses);
+	tcase_add_test(t, vm_guest_rings_a_doorbell_without_an_exit);
 	tcase_add_test(t, vm_guest_starts_as_the_64_bit_boot_protocol_says);
 	tcase_add_test(t, vm_guest_starts_as_pvh_says);
 	tcase_add_test(t, vm_guest_asleep_is_woken_by_a_vector);
