@@ -5,11 +5,11 @@
  */
 #include <check.h>
 #include <errno.h>
-#include <poll.h>
-#include <sched.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
@@ -762,6 +762,47 @@ START_TEST(impossible_devices_are_refused)
 }
 END_TEST
 
+static unsigned int fds_open(void)
+{
+	unsigned int n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* Fault sweep: one more fd each time, until the device can be made; nothing is left in between. */
+START_TEST(a_device_that_cannot_be_made_leaves_no_fd)
+{
+	const struct vnet_config cfg = {.mac = {2}, .pairs = PAIRS};
+	struct vnet_host host = {.pci = root, .mem = mem, .irq = router, .bell = {.set = bell_set}};
+	unsigned int before = fds_open(), failed = 0;
+	struct rlimit old, l;
+	int r = -1;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+	for (rlim_t n = 3; r < 0 && n < 256; n++) {
+		struct net_backend *loop;
+		struct vnet *v;
+		struct err e = {0};
+
+		l = (struct rlimit){n, old.rlim_max};
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &l), 0);
+		r = net_loop_create(PAIRS, mem, &e, &loop);
+		if (r == 0)
+			r = vnet_create(&host, &cfg, loop, &e, &v);
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+		if (r < 0) {
+			ck_assert_uint_gt(strlen(e.text), 0);
+			ck_assert_uint_eq(fds_open(), before);
+			failed++;
+		}
+	}
+	ck_assert_int_eq(r, 0);
+	ck_assert_uint_ge(failed, 7); /* a fd per loop pair, its control, a kick per ring */
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("virtio_net");
@@ -792,6 +833,7 @@ int main(void)
 	tcase_add_test(t, registers_ignore_what_no_driver_writes);
 	tcase_add_test(t, a_guest_reboot_is_a_reset);
 	tcase_add_loop_test(t, impossible_devices_are_refused, 0, (int)ARRAY_SIZE(refused));
+	tcase_add_test(t, a_device_that_cannot_be_made_leaves_no_fd);
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);
