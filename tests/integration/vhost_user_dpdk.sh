@@ -61,8 +61,10 @@ run() { # probe's mode, testpmd's mode
 	pkill -9 -P "$pmd"
 	wait "$pmd" 2>/dev/null
 	pmd=
-	grep -q ' starts 2 losses 1 ' "$dir/probe.out" || fail "$(tail -n 1 "$dir/probe.out")"
-	echo "ok: front end as $1: $(tail -n 1 "$dir/probe.out")"
+	# Killed once, reset once.
+	grep -q ' starts 3 losses 1 ' "$dir/probe.out" || fail "$(tail -n 1 "$dir/probe.out")"
+	grep '^sent' "$dir/probe.out" | grep -qv ' twice 0 ' && fail "frames came twice"
+	echo "ok: front end as $1: $(grep '^sent' "$dir/probe.out")"
 	rm -f "$dir/sock"
 }
 run server client

@@ -4,7 +4,7 @@
  * rings driven by hand. Sends numbered frames and expects each back, from a back end that loops
  * them (testpmd, forward mode macswap or io with one port). No KVM is needed.
  *
- *   vhost-user-probe PATH server|client FRAMES [STALL_MS]
+ *   vhost-user-probe PATH server|client FRAMES STALL_MS
  *
  * Prints "lost L twice T restarts R"; frames may be lost and come twice only where the back end was
  * ended in between (it has no inflight region). Exit 0: the last tenth came back whole.
@@ -71,6 +71,8 @@ static struct ring ring_make(struct gmem *mem, unsigned int index)
 	};
 
 	r.net.kick_fd = r.kick;
+	memset(r.avail, 0, sizeof(*r.avail));
+	memset(r.used, 0, sizeof(*r.used));
 	for (unsigned int i = 0; i < SIZE; i++)
 		r.desc[i] = (struct desc){
 			.addr = 0x100000 * (index + 1) + 2048 * i,
@@ -183,6 +185,50 @@ static void traffic(
 	}
 }
 
+/* One life of the guest's driver: fresh rings, @frames of traffic, a reset. */
+static bool life(struct net_backend *be, struct gmem *mem, unsigned int frames, int64_t stall_ms,
+	struct err *e)
+{
+	struct tally t = {.frames = frames, .came = calloc(frames + 1, 1)};
+	struct ring ring[2] = {ring_make(mem, RX), ring_make(mem, TX)};
+	struct net_ring net[2] = {ring[RX].net, ring[TX].net};
+	const struct net_start start = {
+		.features = 1ull << 32 | 1 << 15, .n = 2, .pairs = 1, .ring = net};
+	struct vhost_user_stats stats = {0};
+	unsigned int late = 0;
+	bool ok;
+
+	if (!t.came)
+		exit(1);
+	for (unsigned int i = 0; i < 2; i++)
+		be->ops->set_call(be, i, ring[i].call);
+	if (be->ops->start(be, &start, e) < 0)
+		return false;
+	for (unsigned int i = 0; i < 300 && !stats.running; i++) {
+		pause_ms(100);
+		vhost_user_stats(be, &stats);
+	}
+	printf("link %s\n", stats.running ? "up" : "down");
+	fflush(stdout);
+	traffic(mem, &ring[RX], &ring[TX], &t, stall_ms);
+	be->ops->stop(be, (uint16_t[2]){0});
+	for (unsigned int i = 0; i < frames; i++) {
+		t.lost += !t.came[i];
+		late += i >= frames - frames / 10 && !t.came[i];
+	}
+	vhost_user_stats(be, &stats);
+	printf("sent %u lost %u late %u twice %u starts %" PRIu64 " losses %" PRIu64 " reason %s\n",
+		t.sent, t.lost, late, t.twice, stats.starts, stats.losses, stats.last_reason);
+	fflush(stdout);
+	ok = t.sent == frames && !late;
+	for (unsigned int i = 0; i < 2; i++) {
+		close(ring[i].kick);
+		close(ring[i].call);
+	}
+	free(t.came);
+	return ok;
+}
+
 int main(int argc, char **argv)
 {
 	const struct gmem_config mcfg = {.size = 16 * MIB, .sealed = true};
@@ -190,51 +236,25 @@ int main(int argc, char **argv)
 	_Atomic int up = 0;
 	const struct net_events events = {on_link, on_announce, on_broken, &up};
 	struct net_backend *be;
-	struct vhost_user_stats stats;
-	struct ring ring[2];
-	struct net_ring net[2];
-	struct net_start start = {
-		.features = 1ull << 32 | 1 << 15, .n = 2, .pairs = 1, .ring = net};
-	struct tally t = {0};
 	struct err e = {0};
-	unsigned int late = 0;
+	bool ok;
 
-	if (argc < 4)
+	if (argc < 5)
 		return 2;
 	cfg.path = argv[1];
 	cfg.client = !strcmp(argv[2], "client");
-	t.frames = (unsigned int)strtoul(argv[3], NULL, 10);
-	t.came = calloc(t.frames + 1, 1);
-	if (!t.came || gmem_create(&mcfg, &e, &cfg.mem) < 0 ||
-		vhost_user_create(&cfg, &e, &be) < 0) {
+	if (gmem_create(&mcfg, &e, &cfg.mem) < 0 || vhost_user_create(&cfg, &e, &be) < 0) {
 		fprintf(stderr, "%s\n", e.text);
 		return 1;
 	}
 	be->ops->attach(be, &events);
-	for (unsigned int i = 0; i < 2; i++) {
-		ring[i] = ring_make(cfg.mem, i);
-		net[i] = ring[i].net;
-		be->ops->set_call(be, i, ring[i].call);
-	}
-	if (be->ops->start(be, &start, &e) < 0) {
+	ok = life(be, cfg.mem, (unsigned int)strtoul(argv[3], NULL, 10), atoi(argv[4]), &e);
+	/* The guest resets its device and starts anew, with the same back end. */
+	if (ok)
+		ok = life(be, cfg.mem, 2000, 1500, &e);
+	if (e.text[0])
 		fprintf(stderr, "%s\n", e.text);
-		return 1;
-	}
-	for (unsigned int i = 0; i < 300 && !up; i++)
-		pause_ms(100);
-	printf("link %s\n", up ? "up" : "down");
-	fflush(stdout);
-	traffic(cfg.mem, &ring[RX], &ring[TX], &t, argc > 4 ? atoi(argv[4]) : 3000);
-	be->ops->stop(be, (uint16_t[2]){0});
-	for (unsigned int i = 0; i < t.frames; i++) {
-		t.lost += !t.came[i];
-		late += i >= t.frames - t.frames / 10 && !t.came[i];
-	}
-	vhost_user_stats(be, &stats);
-	printf("sent %u lost %u late %u twice %u starts %" PRIu64 " losses %" PRIu64 " reason %s\n",
-		t.sent, t.lost, late, t.twice, stats.starts, stats.losses, stats.last_reason);
 	net_backend_destroy(be);
 	gmem_destroy(cfg.mem);
-	free(t.came);
-	return t.sent == t.frames && !late ? 0 : 1;
+	return ok ? 0 : 1;
 }
