@@ -7,7 +7,7 @@ set -u
 probe=$1
 command -v dpdk-testpmd >/dev/null || { echo "dpdk-testpmd is not installed" >&2; exit 77; }
 dir=$(mktemp -d)
-pmd= prb=
+pmd='' prb=''
 end() {
 	[ -n "$pmd" ] && pkill -9 -P "$pmd"
 	[ -n "$prb" ] && kill "$prb" 2>/dev/null
