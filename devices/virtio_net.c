@@ -291,12 +291,15 @@ static void notify(struct vpci *v, unsigned int queue)
 
 	if (!n->ctrl || queue != n->ctrl)
 		return;
-	/* As many as the ring holds; one that is added meanwhile brings a doorbell of its own. */
-	for (unsigned int i = 0; i < n->ctrl_q.size; i++) {
+	/* The bound is for a guest that adds commands as fast as they are carried out. */
+	for (unsigned int i = 0; i < n->ctrl_q.size * 4u; i++) {
 		uint8_t ack = VIRTIO_NET_ERR;
 		size_t len;
 
 		got = virtq_pop(&n->ctrl_q, c);
+		/* With EVENT_IDX each doorbell has to be asked for. */
+		if (got == 0 && virtq_listen(&n->ctrl_q))
+			continue;
 		if (got <= 0)
 			break;
 		/* §5.1.6.5: class, command, data; and a byte for the answer. */

@@ -649,6 +649,21 @@ START_TEST(the_second_pair_waits_until_it_is_used)
 }
 END_TEST
 
+/* A driver with EVENT_IDX rings for the entry it was asked to, and no other: Linux spins for ever. */
+START_TEST(a_doorbell_is_asked_for_after_each_command)
+{
+	const unsigned int q = 2;
+	struct vring_used *u = gmem_hva(mem, Q_USED + q * Q_STEP, Q_STEP);
+
+	start(BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_RING_F_EVENT_IDX));
+	for (uint16_t i = 0; i < 5; i++) {
+		ck_assert_uint_eq(*(uint16_t *)&u->ring[SIZE], i);
+		ck_assert_int_eq(
+			command(q, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, "", 1), 0);
+	}
+}
+END_TEST
+
 /* A circular chain on the control queue hangs nobody. */
 START_TEST(a_bad_control_queue_needs_a_reset)
 {
@@ -827,6 +842,7 @@ int main(void)
 	tcase_add_test(t, rings_outside_memory_need_a_reset);
 	tcase_add_test(t, commands_set_what_they_say);
 	tcase_add_test(t, the_second_pair_waits_until_it_is_used);
+	tcase_add_test(t, a_doorbell_is_asked_for_after_each_command);
 	tcase_add_test(t, a_bad_control_queue_needs_a_reset);
 	tcase_add_test(t, doorbells_follow_the_bar);
 	tcase_add_test(t, without_ioeventfd_the_trapped_write_rings);
