@@ -42,8 +42,8 @@ static void msr_list_push(struct kvm_msr_list *l, uint32_t index)
 
 int vcpu_state_msrs(int kvm_fd, struct err *e, struct kvm_msr_list **ret)
 {
-	static const uint32_t fixed[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c,
-		0x26d, 0x26e, 0x26f, MSR_MTRR_DEF_TYPE};
+	static const uint32_t fixed[] = {
+		0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
 	struct kvm_msr_list probe = {0};
 	_cleanup_free_ struct kvm_msr_list *l = NULL;
 	uint32_t n = 0;
@@ -53,7 +53,7 @@ int vcpu_state_msrs(int kvm_fd, struct err *e, struct kvm_msr_list **ret)
 		return err_sys(e, errno, "KVM_GET_MSR_INDEX_LIST");
 	if (probe.nmsrs > MSR_LIST_MAX)
 		return err_sys(e, E2BIG, "KVM_GET_MSR_INDEX_LIST: %u MSRs", probe.nmsrs);
-	l = calloc(1, sizeof(*l) + (probe.nmsrs + ARRAY_SIZE(fixed) + 2 * MTRR_VARIABLE_MAX) *
+	l = calloc(1, sizeof(*l) + (probe.nmsrs + ARRAY_SIZE(fixed) + 2 * MTRR_VARIABLE_MAX + 1) *
 					   sizeof(l->indices[0]));
 	if (!l)
 		return err_sys(e, ENOMEM, "MSR list");
@@ -68,6 +68,8 @@ int vcpu_state_msrs(int kvm_fd, struct err *e, struct kvm_msr_list **ret)
 		msr_list_push(l, fixed[i]);
 	for (uint32_t i = 0; i < 2 * MTRR_VARIABLE_MAX; i++)
 		msr_list_push(l, MSR_MTRR_PHYS_BASE0 + i);
+	/* It turns the others on: last. */
+	msr_list_push(l, MSR_MTRR_DEF_TYPE);
 	*ret = ptr_steal(l);
 	return 0;
 }
@@ -128,6 +130,12 @@ static int msrs_save(int fd, const struct kvm_msr_list *list, struct kvm_msrs **
 
 static int msrs_restore(int fd, const struct kvm_msrs *saved)
 {
+	/* MTRRs off while they change: with a device assigned, KVM (6.1) zaps what each one that is
+	 * on covers, and warns in the host's log about the empty range of one with mask 0. */
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} off = {.head = {.nmsrs = 1}, .entry = {.index = MSR_MTRR_DEF_TYPE}};
 	size_t size = sizeof(*saved) + saved->nmsrs * sizeof(saved->entries[0]);
 	_cleanup_free_ struct kvm_msrs *m = malloc(size);
 	uint32_t done;
@@ -135,6 +143,8 @@ static int msrs_restore(int fd, const struct kvm_msrs *saved)
 	if (!m)
 		return -ENOMEM;
 	memcpy(m, saved, size);
+	if (ioctl(fd, KVM_SET_MSRS, &off) < 0)
+		log_debug("MTRRs stay on while they are put back: %s", strerror(errno));
 	return msrs_each(fd, KVM_SET_MSRS, m, &done);
 }
 
