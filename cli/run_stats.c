@@ -255,6 +255,8 @@ int stats_write(
 	}
 	errno = 0;
 	r = root ? json_dumpfd(root, fd, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) : -1;
+	if (r == 0 && write(fd, "\n", 1) != 1)
+		r = -1;
 	if (r < 0)
 		r = err_sys(e, errno ? errno : EIO, "--stats: write %s", s->tmp);
 	else if (rename(s->tmp, s->path) < 0)
