@@ -18,11 +18,12 @@ int irq_translate(struct irq_router *r, uint16_t rid, struct irq_msi in, struct 
 	 * nobody. KVM would take it: without x2APIC ids it looks at bits 19:2 of the address only.
 	 */
 	if ((in.addr & MSI_ADDR_MASK) != MSI_ADDR_BASE) {
-		log_guest(&r->not_msi,
-			"function %02x:%02x.%u: message address 0x%llx is outside "
-			"0xfee00000-0xfeefffff: "
-			"no interrupt",
-			rid >> 8, rid >> 3 & 0x1f, rid & 7, (unsigned long long)in.addr);
+		/* 0 is what Linux leaves when it frees a vector: nothing to warn of. */
+		if (in.addr)
+			log_guest(&r->not_msi,
+				"function %02x:%02x.%u: message address 0x%llx is outside "
+				"0xfee00000-0xfeefffff: no interrupt",
+				rid >> 8, rid >> 3 & 0x1f, rid & 7, (unsigned long long)in.addr);
 		return -EINVAL;
 	}
 	*ret = in;
