@@ -302,9 +302,7 @@ static int on_stdin(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 	int n;
 
 	n = console_read(r->guest.console, r->input, sizeof(r->input), &key);
-	if (n == -EPIPE)
-		return sd_event_source_set_enabled(s, SD_EVENT_OFF);
-	if (n < 0)
+	if (n < 0) /* the end of it, or it cannot be read: there is no more to come */
 		return sd_event_source_set_enabled(s, SD_EVENT_OFF);
 	if (key == CONSOLE_QUIT) {
 		run_quit(r, RUN_QUIT);
