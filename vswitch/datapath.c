@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -51,12 +52,20 @@ struct datapath {
 
 	struct port *touched[FORWARD_PORTS_MAX]; /* ports something was staged for in this round */
 	unsigned int nr_touched;
-	struct pollfd fds[FORWARD_PORTS_MAX * 2 + 1];
+	struct pollfd fds[FORWARD_PORTS_MAX * PORT_QUEUES + 1];
 };
 
 static void port_drop(struct port *p, enum drop_reason reason, uint64_t n)
 {
 	counter_add(&p->counters.drops[reason], n);
+}
+
+/* The first live one; 0 when there is none, which takes nothing. */
+static uint16_t tx_queue(const struct port *p)
+{
+	uint32_t live = atomic_load_explicit(&p->tx_live, memory_order_relaxed);
+
+	return live ? (uint16_t)__builtin_ctz(live) : 0;
 }
 
 static void stage_flush(struct port *p)
@@ -71,7 +80,7 @@ static void stage_flush(struct port *p)
 	p->staged = 0;
 	for (uint16_t i = 0; i < n; i++)
 		bytes[i] = p->stage[i]->pkt_len;
-	sent = p->ops->tx(p, p->stage, n);
+	sent = p->ops->tx(p, tx_queue(p), p->stage, n);
 	for (uint16_t i = 0; i < sent; i++)
 		sum += bytes[i];
 	counter_add(&p->counters.tx_packets, sent);
@@ -150,7 +159,7 @@ static void frame_flood(struct datapath *dp, struct port *in, struct rte_mbuf *m
 			}
 			/* What is staged for it came earlier. */
 			stage_flush(p);
-			if (p->ops->tx_copy(p, m)) {
+			if (p->ops->tx_copy(p, tx_queue(p), m)) {
 				counter_add(&p->counters.tx_packets, 1);
 				counter_add(&p->counters.tx_bytes, m->pkt_len);
 			} else {
@@ -197,7 +206,7 @@ static void frame_do(
 	stage_add(dp, out, m);
 }
 
-static unsigned int port_poll(struct datapath *dp, struct port *p)
+static unsigned int queue_poll(struct datapath *dp, struct port *p, uint16_t queue)
 {
 	struct rte_mbuf *m[PORT_BURST];
 	struct forward_frame frames[PORT_BURST];
@@ -205,9 +214,11 @@ static unsigned int port_poll(struct datapath *dp, struct port *p)
 	uint64_t bytes = 0;
 	uint16_t n;
 
-	if (p->armed)
-		p->ops->disarm(p);
-	n = p->ops->rx(p, m, PORT_BURST);
+	if (p->rx[queue].armed) {
+		p->rx[queue].armed = false;
+		p->ops->disarm(p, queue);
+	}
+	n = p->ops->rx(p, queue, m, PORT_BURST);
 	if (!n)
 		return 0;
 	for (uint16_t i = 0; i < n; i++)
@@ -238,14 +249,20 @@ static unsigned int round_do(struct datapath *dp)
 		(uint64_t)((unsigned __int128)(start - dp->start_cycles) * dp->ns_per_cycle >> 32);
 	for (unsigned int i = 0; i < dp->nr_active; i++) {
 		struct port *p = dp->active[i];
-		unsigned int n;
+		uint32_t live = atomic_load_explicit(&p->rx_live, memory_order_acquire);
 
-		/* Asking costs a lock and two cache lines: ask the quiet ones in turn. */
-		if (p->quiet >= QUIET_POLLS && ((dp->round ^ p->no) & QUIET_MASK))
-			continue;
-		n = port_poll(dp, p);
-		p->quiet = n ? 0 : p->quiet + (p->quiet < QUIET_POLLS);
-		got += n;
+		for (; live; live &= live - 1) {
+			uint16_t queue = (uint16_t)__builtin_ctz(live);
+			struct port_rx *rx = &p->rx[queue];
+			unsigned int n;
+
+			/* Asking costs a lock and two cache lines: ask the quiet ones in turn. */
+			if (rx->quiet >= QUIET_POLLS && ((dp->round ^ p->no) & QUIET_MASK))
+				continue;
+			n = queue_poll(dp, p, queue);
+			rx->quiet = n ? 0 : rx->quiet + (rx->quiet < QUIET_POLLS);
+			got += n;
+		}
 	}
 	while (dp->nr_touched) {
 		struct port *p = dp->touched[--dp->nr_touched];
@@ -262,6 +279,33 @@ static unsigned int round_do(struct datapath *dp)
 	return got;
 }
 
+/* Returns whether something came in at @p; otherwise what to wait for is behind dp->fds[*@n]. */
+static bool port_arm(struct datapath *dp, struct port *p, unsigned int *n, int *timeout_us)
+{
+	uint32_t live = atomic_load_explicit(&p->rx_live, memory_order_acquire);
+
+	for (; live; live &= live - 1) {
+		uint16_t queue = (uint16_t)__builtin_ctz(live);
+		int fd = -1;
+
+		p->rx[queue].armed = true;
+		if (p->ops->arm(p, queue, &fd, timeout_us)) {
+			p->rx[queue].quiet = 0;
+			return true;
+		}
+		if (fd >= 0)
+			dp->fds[(*n)++] = (struct pollfd){.fd = fd, .events = POLLIN};
+	}
+	return false;
+}
+
+static void queues_wake(struct datapath *dp)
+{
+	for (unsigned int i = 0; i < dp->nr_active; i++)
+		for (unsigned int q = 0; q < PORT_QUEUES; q++)
+			dp->active[i]->rx[q].quiet = 0;
+}
+
 /*
  * The order is: ask each port to wake us, barrier, look again (arm() does these), sleep. Something
  * that comes in between is seen by the look or wakes the sleep.
@@ -275,12 +319,8 @@ static void idle_sleep(struct datapath *dp)
 	uint64_t count;
 
 	dp->fds[n++] = (struct pollfd){.fd = dp->wake_fd, .events = POLLIN};
-	for (unsigned int i = 0; i < dp->nr_active && !again; i++) {
-		again = dp->active[i]->ops->arm(dp->active[i], dp->fds, &n,
-			sizeof(dp->fds) / sizeof(dp->fds[0]), &timeout_us);
-		if (again)
-			dp->active[i]->quiet = 0;
-	}
+	for (unsigned int i = 0; i < dp->nr_active && !again; i++)
+		again = port_arm(dp, dp->active[i], &n, &timeout_us);
 	if (!again) {
 		counter_add(&dp->stats.sleeps, 1);
 		ts = (struct timespec){.tv_nsec = timeout_us * 1000};
@@ -292,8 +332,7 @@ static void idle_sleep(struct datapath *dp)
 		if (dp->fds[0].revents & POLLIN)
 			(void)!read(dp->wake_fd, &count, sizeof(count));
 	}
-	for (unsigned int i = 0; i < dp->nr_active; i++)
-		dp->active[i]->quiet = 0;
+	queues_wake(dp);
 }
 
 static int datapath_loop(void *arg)
@@ -471,6 +510,15 @@ void datapath_port_remove(struct datapath *dp, struct port *p)
 	dp->by_no[p->no] = NULL;
 	dp->fw->ports[p->no] = (struct forward_port){0};
 	fdb_flush(dp->fw->fdb, p->no, FDB_ANY_VLAN, true);
+}
+
+void datapath_queues_set(struct port *p, uint32_t rx, uint32_t tx)
+{
+	uint64_t one = 1;
+
+	atomic_store_explicit(&p->tx_live, tx, memory_order_release);
+	atomic_store_explicit(&p->rx_live, rx, memory_order_release);
+	(void)!write(p->dp->wake_fd, &one, sizeof(one));
 }
 
 struct port *datapath_port_of_path(struct datapath *dp, const char *path)

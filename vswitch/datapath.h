@@ -41,6 +41,14 @@ void datapath_port_insert(struct datapath *dp, struct port *p);
 void datapath_port_remove(struct datapath *dp, struct port *p);
 void datapath_port_set(struct datapath *dp, struct port *p, const struct port_config *cfg);
 
+/*
+ * @p can receive from the queues in @rx and send by those in @tx from now on, bits of masks. Also when
+ * what arm() gives for a queue has changed. Any thread at any time, even with locks that rx and tx
+ * take: it does not wait. Who takes a queue away for good pauses and resumes afterwards; then nobody
+ * uses it.
+ */
+void datapath_queues_set(struct port *p, uint32_t rx, uint32_t tx);
+
 /* The port whose socket is @path, or NULL. */
 struct port *datapath_port_of_path(struct datapath *dp, const char *path);
 

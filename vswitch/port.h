@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A port as the datapath sees it. Only port_*.c, datapath.c and eal.c call DPDK. Private to vswitch.
+ *
+ * A port has receive and transmit queues, numbered from 0; which of them are live may change at any
+ * time (datapath_queues_set()). Each receive queue is polled by one datapath thread. A transmit queue
+ * is used by one thread at a time.
  */
 #ifndef VIADUCT_VSWITCH_PORT_H
 #define VIADUCT_VSWITCH_PORT_H
 
-#include <poll.h>
 #include <stdatomic.h>
 
 #include "common/err.h"
@@ -13,7 +16,7 @@
 #include "vswitch/counters.h"
 
 #define PORT_BURST  32
-#define PORT_QUEUES 16 /* pairs */
+#define PORT_QUEUES 16 /* of each direction */
 
 struct rte_mbuf;
 struct port;
@@ -22,22 +25,29 @@ struct datapath;
 struct port_ops {
 	/* Once it is in the datapath; until then nothing arrives. */
 	int (*start)(struct port *p, struct err *e);
-	/* Take up to @n frames. */
-	uint16_t (*rx)(struct port *p, struct rte_mbuf **m, uint16_t n);
-	/* Send @n frames and consume them all; returns how many were taken. */
-	uint16_t (*tx)(struct port *p, struct rte_mbuf **m, uint16_t n);
-	/* Send what @m holds and leave it as it is; 0 or 1. */
-	uint16_t (*tx_copy)(struct port *p, struct rte_mbuf *m);
+	/* Take up to @n frames from @queue. The datapath thread that polls it. */
+	uint16_t (*rx)(struct port *p, uint16_t queue, struct rte_mbuf **m, uint16_t n);
+	/* Send @n frames by @queue and consume them all; returns how many were taken. */
+	uint16_t (*tx)(struct port *p, uint16_t queue, struct rte_mbuf **m, uint16_t n);
+	/* Send what @m holds by @queue and leave it as it is; 0 or 1. */
+	uint16_t (*tx_copy)(struct port *p, uint16_t queue, struct rte_mbuf *m);
 	/*
-	 * Before a sleep: ask to be woken, add to @fds, *@n of @max. Returns whether something came in
-	 * meanwhile; lowers *@timeout_us when there is nothing to be woken by.
+	 * Before a sleep: ask to be woken when something comes in at @queue. In this order: ask,
+	 * barrier, look. Returns whether something is there already. If not, *@ret_fd is what becomes
+	 * readable; when it stays as it is (-1) or may fail to, lower *@timeout_us. The thread that
+	 * polls @queue.
 	 */
-	bool (*arm)(struct port *p, struct pollfd *fds, unsigned int *n, unsigned int max,
-		int *timeout_us);
-	void (*disarm)(struct port *p);
+	bool (*arm)(struct port *p, uint16_t queue, int *ret_fd, int *timeout_us);
+	/* After it, before the next rx: no more waking; what was readable is no more. */
+	void (*disarm)(struct port *p, uint16_t queue);
 	/* Is there somebody at the other end? *@ret_why says, if not. Any thread. */
 	bool (*up)(const struct port *p, const char **ret_why);
 	void (*destroy)(struct port *p);
+};
+
+struct port_rx {
+	uint32_t quiet; /* polls in a row that found nothing */
+	bool armed;
 };
 
 struct port {
@@ -50,12 +60,12 @@ struct port {
 	/* the datapath's */
 	struct rte_mbuf *stage[PORT_BURST];
 	uint16_t staged;
-	uint32_t quiet; /* polls in a row that found nothing */
-	bool armed, listed;
+	bool listed;
+	struct port_rx rx[PORT_QUEUES];
+	_Atomic uint32_t rx_live, tx_live; /* masks; by datapath_queues_set() */
 
 	/* PORT_VHOST_USER; written by librte_vhost's thread */
-	_Atomic int vid;            /* -1 = nobody there */
-	_Atomic uint32_t rx_queues; /* mask of pairs whose guest side may send */
+	_Atomic int vid; /* -1 = nobody there */
 	bool started;
 
 	/* PORT_DEVICE */

@@ -14,52 +14,49 @@
 
 #define DESCRIPTORS 512
 
-static uint16_t dev_rx(struct port *p, struct rte_mbuf **m, uint16_t n)
+static uint16_t dev_rx(struct port *p, uint16_t queue, struct rte_mbuf **m, uint16_t n)
 {
-	return rte_eth_rx_burst(p->dev, 0, m, n);
+	return rte_eth_rx_burst(p->dev, queue, m, n);
 }
 
-static uint16_t dev_tx(struct port *p, struct rte_mbuf **m, uint16_t n)
+static uint16_t dev_tx(struct port *p, uint16_t queue, struct rte_mbuf **m, uint16_t n)
 {
-	uint16_t sent = rte_eth_tx_burst(p->dev, 0, m, n);
+	uint16_t sent = rte_eth_tx_burst(p->dev, queue, m, n);
 
 	if (sent < n)
 		rte_pktmbuf_free_bulk(m + sent, n - sent);
 	return sent;
 }
 
-static uint16_t dev_tx_copy(struct port *p, struct rte_mbuf *m)
+static uint16_t dev_tx_copy(struct port *p, uint16_t queue, struct rte_mbuf *m)
 {
 	struct rte_mbuf *copy = rte_pktmbuf_copy(m, datapath_pool(p->dp), 0, UINT32_MAX);
 
-	return copy ? dev_tx(p, &copy, 1) : 0;
+	return copy ? dev_tx(p, queue, &copy, 1) : 0;
 }
 
-static bool dev_arm(
-	struct port *p, struct pollfd *fds, unsigned int *n, unsigned int max, int *timeout_us)
+static bool dev_arm(struct port *p, uint16_t queue, int *ret_fd, int *timeout_us)
 {
-	int fd = p->has_interrupt ? rte_eth_dev_rx_intr_ctl_q_get_fd(p->dev, 0) : -1;
+	int fd = p->has_interrupt ? rte_eth_dev_rx_intr_ctl_q_get_fd(p->dev, queue) : -1;
 
-	p->armed = true;
-	if (fd < 0 || *n == max) {
+	if (fd < 0) {
 		*timeout_us = 1000;
 		return false;
 	}
-	rte_eth_dev_rx_intr_enable(p->dev, 0);
-	fds[(*n)++] = (struct pollfd){.fd = fd, .events = POLLIN};
+	rte_eth_dev_rx_intr_enable(p->dev, queue);
+	*ret_fd = fd;
 	/* Drivers that cannot count are asked again soon. */
-	switch (rte_eth_rx_queue_count(p->dev, 0)) {
+	switch (rte_eth_rx_queue_count(p->dev, queue)) {
 	case 0: return false;
 	case -ENOTSUP: *timeout_us = 1000; return false;
 	default: return true;
 	}
 }
 
-static void dev_disarm(struct port *p)
+static void dev_disarm(struct port *p, uint16_t queue)
 {
-	p->armed = false;
 	if (p->has_interrupt)
-		rte_eth_dev_rx_intr_disable(p->dev, 0);
+		rte_eth_dev_rx_intr_disable(p->dev, queue);
 }
 
 static bool dev_up(const struct port *p, const char **ret_why)
@@ -127,6 +124,7 @@ static int dev_start(struct port *p, struct err *e)
 	/* A switch takes what is addressed to others; pcap and the like do so anyway. */
 	rte_eth_promiscuous_enable(p->dev);
 	rte_eth_allmulticast_enable(p->dev);
+	datapath_queues_set(p, 1, 1);
 	return 0;
 }
 

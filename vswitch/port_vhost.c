@@ -64,10 +64,7 @@ static int on_new_device(int vid)
 		log_debug("port '%s': a second connection is refused", p->cfg.name);
 		return -1;
 	}
-	datapath_pause(p->dp);
-	p->armed = true;
-	p->quiet = 0;
-	datapath_resume(p->dp);
+	datapath_queues_set(p, atomic_load(&p->rx_live), atomic_load(&p->tx_live));
 	return 0;
 }
 
@@ -87,14 +84,14 @@ static void on_destroy_device(int vid)
 static int on_queue_state(int vid, uint16_t queue, int enable)
 {
 	struct port *p = port_of_vid(vid);
-	uint32_t bit = 1u << (queue / 2 % 32);
+	uint32_t rx, tx, *mask = queue & 1 ? &rx : &tx, bit = 1u << (queue / 2 % 32);
 
-	if (!p || !(queue & 1) || queue / 2 >= PORT_QUEUES)
+	if (!p || queue / 2 >= PORT_QUEUES)
 		return 0;
-	if (enable)
-		atomic_fetch_or(&p->rx_queues, bit);
-	else
-		atomic_fetch_and(&p->rx_queues, ~bit);
+	rx = atomic_load(&p->rx_live);
+	tx = atomic_load(&p->tx_live);
+	*mask = enable ? *mask | bit : *mask & ~bit;
+	datapath_queues_set(p, rx, tx);
 	return 0;
 }
 
@@ -130,86 +127,62 @@ static const struct rte_vhost_device_ops device_ops = {
 	.vring_state_changed = on_queue_state,
 };
 
-static uint16_t vhost_rx(struct port *p, struct rte_mbuf **m, uint16_t n)
+static uint16_t vhost_rx(struct port *p, uint16_t queue, struct rte_mbuf **m, uint16_t n)
 {
 	int vid = atomic_load_explicit(&p->vid, memory_order_acquire);
-	uint32_t mask;
-	uint16_t got = 0;
 
-	if (vid < 0)
-		return 0;
-	mask = atomic_load_explicit(&p->rx_queues, memory_order_relaxed);
-	for (unsigned int q = 0; mask && got < n; q++, mask >>= 1)
-		if (mask & 1)
-			got += rte_vhost_dequeue_burst(vid, guest_tx(q), datapath_pool(p->dp),
-				m + got, (uint16_t)(n - got));
-	return got;
+	return vid < 0 ? 0
+		       : rte_vhost_dequeue_burst(vid, guest_tx(queue), datapath_pool(p->dp), m, n);
 }
 
-static uint16_t vhost_tx(struct port *p, struct rte_mbuf **m, uint16_t n)
+static uint16_t vhost_tx(struct port *p, uint16_t queue, struct rte_mbuf **m, uint16_t n)
 {
 	int vid = atomic_load_explicit(&p->vid, memory_order_acquire);
-	uint16_t sent = vid < 0 ? 0 : rte_vhost_enqueue_burst(vid, guest_rx(0), m, n);
+	uint16_t sent = vid < 0 ? 0 : rte_vhost_enqueue_burst(vid, guest_rx(queue), m, n);
 
 	rte_pktmbuf_free_bulk(m, n);
 	return sent;
 }
 
-static uint16_t vhost_tx_copy(struct port *p, struct rte_mbuf *m)
+static uint16_t vhost_tx_copy(struct port *p, uint16_t queue, struct rte_mbuf *m)
 {
 	int vid = atomic_load_explicit(&p->vid, memory_order_acquire);
 
-	return vid < 0 ? 0 : rte_vhost_enqueue_burst(vid, guest_rx(0), &m, 1);
+	return vid < 0 ? 0 : rte_vhost_enqueue_burst(vid, guest_rx(queue), &m, 1);
 }
 
-static bool vhost_arm(
-	struct port *p, struct pollfd *fds, unsigned int *n, unsigned int max, int *timeout_us)
+static bool vhost_arm(struct port *p, uint16_t queue, int *ret_fd, int *timeout_us)
 {
 	int vid = atomic_load_explicit(&p->vid, memory_order_acquire);
-	uint32_t mask = atomic_load_explicit(&p->rx_queues, memory_order_relaxed);
+	struct rte_vhost_vring ring;
 
 	if (vid < 0)
 		return false;
-	p->armed = true;
-	for (unsigned int q = 0; mask; q++, mask >>= 1) {
-		struct rte_vhost_vring ring;
-
-		if (!(mask & 1))
-			continue;
-		rte_vhost_enable_guest_notification(vid, guest_tx(q), 1);
-		/* Pairs with the guest's, between its avail index and its look at our wish. */
-		atomic_thread_fence(memory_order_seq_cst);
-		if (rte_vhost_rx_queue_count(vid, guest_tx(q)))
-			return true;
-		if (rte_vhost_get_vhost_vring(vid, guest_tx(q), &ring) < 0 || ring.kickfd < 0 ||
-			*n == max)
-			*timeout_us = 1000;
-		else
-			fds[(*n)++] = (struct pollfd){.fd = ring.kickfd, .events = POLLIN};
-	}
+	rte_vhost_enable_guest_notification(vid, guest_tx(queue), 1);
+	/* Pairs with the guest's, between its avail index and its look at our wish. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (rte_vhost_rx_queue_count(vid, guest_tx(queue)))
+		return true;
+	if (rte_vhost_get_vhost_vring(vid, guest_tx(queue), &ring) < 0 || ring.kickfd < 0)
+		*timeout_us = 1000;
+	else
+		*ret_fd = ring.kickfd;
 	return false;
 }
 
-static void vhost_disarm(struct port *p)
+static void vhost_disarm(struct port *p, uint16_t queue)
 {
 	int vid = atomic_load_explicit(&p->vid, memory_order_acquire);
-	uint32_t mask = atomic_load_explicit(&p->rx_queues, memory_order_relaxed);
+	struct rte_vhost_vring ring;
+	uint64_t count;
+	struct iovec v = {&count, sizeof(count)};
 
-	p->armed = false;
 	if (vid < 0)
 		return;
-	for (unsigned int q = 0; mask; q++, mask >>= 1) {
-		struct rte_vhost_vring ring;
-		uint64_t count;
-		struct iovec v = {&count, sizeof(count)};
-
-		if (!(mask & 1))
-			continue;
-		rte_vhost_enable_guest_notification(vid, guest_tx(q), 0);
-		/* The descriptor is the peer's: it may be of any kind, and it must not block us. */
-		if (!rte_vhost_get_vhost_vring(vid, guest_tx(q), &ring) && ring.kickfd >= 0)
-			(void)!preadv2(ring.kickfd, &v, 1, -1, RWF_NOWAIT);
-	}
+	rte_vhost_enable_guest_notification(vid, guest_tx(queue), 0);
+	/* The descriptor is the peer's: it may be of any kind, and it must not block us. */
+	if (!rte_vhost_get_vhost_vring(vid, guest_tx(queue), &ring) && ring.kickfd >= 0)
+		(void)!preadv2(ring.kickfd, &v, 1, -1, RWF_NOWAIT);
 }
 
 static int vhost_start(struct port *p, struct err *e)
