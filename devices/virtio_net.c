@@ -94,15 +94,20 @@ static const struct {
 	{VIRTIO_NET_F_CTRL_MAC_ADDR, BIT(VIRTIO_NET_F_CTRL_VQ)},
 };
 
+/* @f without those that lack what they need. */
+static uint64_t features_sound(uint64_t f)
+{
+	/* What others need stands before them. */
+	for (size_t i = 0; i < ARRAY_SIZE(feature_needs); i++) {
+		if (!(f & feature_needs[i].needs))
+			f &= ~BIT(feature_needs[i].bit);
+	}
+	return f;
+}
+
 static bool features_ok(struct vpci *v, uint64_t f)
 {
-	if (f & ~v->offered || !(f & BIT(VIRTIO_F_VERSION_1)))
-		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(feature_needs); i++) {
-		if (f >> feature_needs[i].bit & 1 && !(f & feature_needs[i].needs))
-			return false;
-	}
-	return true;
+	return !(f & ~v->offered) && f & BIT(VIRTIO_F_VERSION_1) && f == features_sound(f);
 }
 
 /* ---- config space ---- */
@@ -494,7 +499,8 @@ static uint64_t features_offered(const struct vnet_config *cfg, const struct net
 		f |= BIT(VIRTIO_NET_F_MTU);
 	if (cfg->pairs > 1)
 		f |= BIT(VIRTIO_NET_F_MQ);
-	return f;
+	/* A back end may know HOST_ECN and no TSO, and Linux takes all that is offered. */
+	return features_sound(f);
 }
 
 static int vnet_init(struct vnet *n, const struct vnet_host *host, struct err *e)

@@ -108,6 +108,13 @@ static void find_caps(void)
 	}
 }
 
+static void find_function(void)
+{
+	find_caps();
+	bar = (pci_cfg_read(root, 0, devfn(), 0x10, 4) & ~0xfu) |
+	      (uint64_t)pci_cfg_read(root, 0, devfn(), 0x14, 4) << 32;
+}
+
 static void setup(void)
 {
 	const struct gmem_config mc = {.size = MEM};
@@ -138,9 +145,7 @@ static void setup(void)
 	ck_assert_int_eq(net_loop_create(PAIRS, mem, &e, &loop), 0);
 	ck_assert_msg(vnet_create(&host, &cfg, loop, &e, &net) == 0, "%s", e.text);
 	ck_assert_int_eq(pci_root_place(root, &e), 0);
-	find_caps();
-	bar = (pci_cfg_read(root, 0, devfn(), 0x10, 4) & ~0xfu) |
-	      (uint64_t)pci_cfg_read(root, 0, devfn(), 0x14, 4) << 32;
+	find_function();
 }
 
 static void teardown(void)
@@ -409,6 +414,53 @@ START_TEST(only_sets_of_features_that_go_together_are_accepted)
 	ck_assert_int_eq(!!(rd(C(device_status), 1) & 4), sets[_i].want);
 	wr(C(device_status), 1, 0);
 	ck_assert_uint_eq(rd(C(device_status), 1), 0);
+}
+END_TEST
+
+static void bare_destroy(struct net_backend *be)
+{
+	free(be);
+}
+
+static void bare_attach(struct net_backend *be, const struct net_events *ev)
+{
+}
+
+static void bare_stop(struct net_backend *be, uint16_t *ret_last_avail)
+{
+}
+
+static const struct net_backend_ops bare_ops = {
+	.attach = bare_attach, .stop = bare_stop, .destroy = bare_destroy};
+
+static const struct {
+	uint64_t has, offered; /* of the offloads */
+} back_ends[] = {
+	{BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_CSUM), BIT(VIRTIO_NET_F_CSUM)},
+	{BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_UFO), 0},
+	{BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_ECN), 0},
+	{BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_ECN),
+		BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO6) |
+			BIT(VIRTIO_NET_F_GUEST_ECN)},
+};
+
+/* DPDK's net_vhost has HOST_ECN without TSO. Linux takes whatever it is offered. */
+START_TEST(what_a_back_end_has_alone_is_not_offered)
+{
+	const struct vnet_config cfg = {.mac = {2}, .pairs = 1};
+	struct vnet_host host = {.pci = root, .mem = mem, .irq = router, .bell = {.set = bell_set}};
+	struct net_backend *be = calloc(1, sizeof(*be));
+	struct err e = {0};
+
+	ck_assert_ptr_nonnull(be);
+	*be = (struct net_backend){
+		.ops = &bare_ops, .name = "bare", .features = back_ends[_i].has, .max_pairs = 1};
+	ck_assert_msg(vnet_create(&host, &cfg, be, &e, &net) == 0, "%s", e.text);
+	pci_root_reset(root);
+	ck_assert_int_eq(pci_root_place(root, &e), 0);
+	find_function();
+	ck_assert_uint_eq(features() & 0x7f83, back_ends[_i].offered); /* the offloads */
+	ck_assert(negotiate(features()));
 }
 END_TEST
 
@@ -831,6 +883,8 @@ int main(void)
 	tcase_add_test(t, the_window_in_config_space_reaches_the_registers);
 	tcase_add_loop_test(
 		t, only_sets_of_features_that_go_together_are_accepted, 0, (int)ARRAY_SIZE(sets));
+	tcase_add_loop_test(
+		t, what_a_back_end_has_alone_is_not_offered, 0, (int)ARRAY_SIZE(back_ends));
 	tcase_add_test(t, a_frame_goes_out_and_comes_back_with_an_interrupt);
 	tcase_add_test(t, a_frame_waits_for_receive_buffers);
 	tcase_add_test(t, a_long_frame_is_spread_over_merged_buffers);
