@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The parts of viaduct-switch. */
+#ifndef VIADUCT_CLI_SWITCH_H
+#define VIADUCT_CLI_SWITCH_H
+
+#include <stdbool.h>
+
+#include <jansson.h>
+
+#include "common/err.h"
+
+#define SWITCH_EXIT_USAGE 2
+#define SWITCH_WORDS_MAX  64
+
+struct switch_arguments {
+	const char *config, *socket, *port;
+	int vlan; /* 0 = not given */
+	bool json;
+	char *words[SWITCH_WORDS_MAX];
+	unsigned int nr_words;
+};
+
+/* Say what went wrong. Returns the exit status for it. */
+int switch_complain(const struct err *e);
+
+/* `run`: be the switch that @path describes until told to end. Returns 0 or a negative errno. */
+int switch_run(const char *path, struct err *e);
+
+/* Carry out the other commands. Returns the exit status. */
+int switch_ask(const struct switch_arguments *a);
+
+/* Tables of what methods answer. */
+void switch_ports_print(const json_t *result);
+void switch_fdb_print(const json_t *result);
+void switch_stats_print(const json_t *result);
+
+#endif

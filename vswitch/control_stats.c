@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vswitch/control.h"
+
+static void stats(void *ctx, const json_t *params, struct rpc_answer *a)
+{
+	struct vswitch_stats s;
+
+	vswitch_stats_get(ctx, &s);
+	a->result = json_pack("{s:I, s:I, s:I, s:I, s:i, s:o}", "rounds", (json_int_t)s.rounds,
+		"busy-rounds", (json_int_t)s.busy_rounds, "busy-cycles", (json_int_t)s.busy_cycles,
+		"sleeps", (json_int_t)s.sleeps, "addresses", (int)s.fdb_entries, "ports",
+		control_ports_json(ctx, true));
+}
+
+const struct rpc_method control_stats_methods[] = {
+	{"stats", stats, {NULL}},
+	{NULL},
+};
