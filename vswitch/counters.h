@@ -35,6 +35,7 @@
 	X(OVERSIZE, "oversize", "longer than the MTU of the port it was meant for")         \
 	X(PORT_DOWN, "port-down", "the port it was meant for has no link")                  \
 	X(TX_FULL, "tx-full", "the port it was meant for took no more")                     \
+	X(BAD_OFFLOAD, "bad-offload", "asks for a checksum or segments it cannot have")     \
 	X(NO_MEMORY, "no-memory", "no buffer for a copy")
 
 enum drop_reason {
@@ -53,7 +54,9 @@ const char *drop_reason_text(enum drop_reason r);
 struct port_counters {
 	uint64_t rx_packets, rx_bytes;
 	uint64_t tx_packets, tx_bytes;
-	uint64_t flooded; /* frames from here that went to more than one port, or might have */
+	uint64_t completed; /* checksums made for frames that left by it */
+	uint64_t cut;       /* frames that left by it as several, which tx_packets counts */
+	uint64_t flooded;   /* frames from here that went to more than one port, or might have */
 	uint64_t drops[DROP_REASON_COUNT];
 };
 

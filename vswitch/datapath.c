@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "vswitch/datapath.h"
 #include "vswitch/eal.h"
+#include "vswitch/offload_mbuf.h"
 
 /* Behind ours: it defines container_of() unless somebody has. */
 #include <rte_cycles.h>
@@ -106,6 +107,8 @@ static bool tag_remove(struct rte_mbuf *m)
 	uint8_t *b = rte_pktmbuf_mtod(m, uint8_t *);
 
 	memmove(b + FRAME_TAG, b, 12);
+	if (mbuf_needs(m))
+		offload_shift(mbuf_offload(m), -FRAME_TAG);
 	return rte_pktmbuf_adj(m, FRAME_TAG) != NULL;
 }
 
@@ -120,6 +123,8 @@ static bool tag_insert(struct rte_mbuf *m, uint16_t vlan)
 	b[13] = FRAME_TYPE_VLAN & 255;
 	b[14] = (uint8_t)(vlan >> 8);
 	b[15] = (uint8_t)vlan;
+	if (mbuf_needs(m))
+		offload_shift(mbuf_offload(m), FRAME_TAG);
 	return true;
 }
 
@@ -130,48 +135,125 @@ static bool tag_convert(struct rte_mbuf *m, bool from, bool to, uint16_t vlan)
 	return to ? tag_insert(m, vlan) : tag_remove(m);
 }
 
-static void frame_flood(struct datapath *dp, struct port *in, struct rte_mbuf *m,
-	const struct verdict *v, bool tagged)
+static uint32_t frame_wire_len(struct rte_mbuf *m)
 {
-	unsigned int reached = 0;
+	return mbuf_needs(m) ? offload_wire_len(mbuf_offload(m), m->pkt_len) : m->pkt_len;
+}
 
-	/* Two passes: those who take it as it is, then those who want it the other way. */
+static bool needs_cutting(struct rte_mbuf *m)
+{
+	return mbuf_needs(m) & (OFFLOAD_TSO4 | OFFLOAD_TSO6);
+}
+
+static void flood_one(struct port *p, struct rte_mbuf *m, bool tagged, const struct forward *fw)
+{
+	const char *why;
+
+	if (!forward_fits(fw, p->no, frame_wire_len(m), tagged)) {
+		port_drop(p, DROP_OVERSIZE, 1);
+		return;
+	}
+	/* What is staged for it came earlier. */
+	stage_flush(p);
+	if (p->ops->tx_copy(p, tx_queue(p), m)) {
+		counter_add(&p->counters.tx_packets, 1);
+		counter_add(&p->counters.tx_bytes, m->pkt_len);
+	} else {
+		port_drop(p, p->ops->up(p, &why) ? DROP_TX_FULL : DROP_PORT_DOWN, 1);
+	}
+}
+
+/*
+ * To all ports the frame floods to that take @needs as it is, or (@whole) to all that do not and for
+ * which it has been made whole. Two passes: those who want it in the form of *@tagged, then the
+ * others, which leaves it in theirs. Returns to how many, or -1 when a tag could not be put in.
+ */
+static int flood_to(struct datapath *dp, struct port *in, struct rte_mbuf *m,
+	const struct verdict *v, bool *tagged, uint32_t needs, bool whole)
+{
+	bool first = *tagged;
+	int reached = 0;
+
 	for (unsigned int pass = 0; pass < 2; pass++) {
-		bool form = pass ? !tagged : tagged, converted = !pass;
+		bool form = pass ? !first : first;
 
 		for (unsigned int i = 0; i < dp->nr_active; i++) {
 			struct port *p = dp->active[i];
-			const char *why;
 
-			if (!forward_floods(dp->fw, in->no, p->no, v->vlan, v->cast) ||
+			if (!(needs & ~p->takes) == whole ||
+				!forward_floods(dp->fw, in->no, p->no, v->vlan, v->cast) ||
 				forward_egress_tagged(dp->fw, p->no, v->vlan) != form)
 				continue;
+			if (!tag_convert(m, *tagged, form, v->vlan))
+				return -1;
+			*tagged = form;
+			flood_one(p, m, form, dp->fw);
 			reached++;
-			if (!converted && !tag_convert(m, !form, form, v->vlan)) {
-				port_drop(in, DROP_NO_MEMORY, 1);
-				rte_pktmbuf_free(m);
-				return;
-			}
-			converted = true;
-			if (!forward_fits(dp->fw, p->no, m->pkt_len, form)) {
-				port_drop(p, DROP_OVERSIZE, 1);
-				continue;
-			}
-			/* What is staged for it came earlier. */
-			stage_flush(p);
-			if (p->ops->tx_copy(p, tx_queue(p), m)) {
-				counter_add(&p->counters.tx_packets, 1);
-				counter_add(&p->counters.tx_bytes, m->pkt_len);
-			} else {
-				port_drop(
-					p, p->ops->up(p, &why) ? DROP_TX_FULL : DROP_PORT_DOWN, 1);
-			}
 		}
 	}
-	if (reached)
+	return reached;
+}
+
+/* What flood_to() left out because it does not take @m as it is. */
+static int flood_whole(struct datapath *dp, struct port *in, struct rte_mbuf *m,
+	const struct verdict *v, bool tagged, uint32_t needs)
+{
+	struct rte_mbuf *s;
+	int n = 0;
+
+	if (!needs_cutting(m)) {
+		mbuf_complete(m);
+		return flood_to(dp, in, m, v, &tagged, needs, true);
+	}
+	for (uint32_t i = 0; n >= 0 && (s = mbuf_segment(m, i, dp->pool)); i++) {
+		bool form = tagged;
+
+		n = flood_to(dp, in, s, v, &form, needs, true);
+		rte_pktmbuf_free(s);
+	}
+	return n;
+}
+
+static void frame_flood(struct datapath *dp, struct port *in, struct rte_mbuf *m,
+	const struct verdict *v, bool tagged)
+{
+	uint32_t needs = mbuf_needs(m);
+	int reached = flood_to(dp, in, m, v, &tagged, needs, false), more = 0;
+
+	if (needs && reached >= 0)
+		more = flood_whole(dp, in, m, v, tagged, needs);
+	if (reached < 0 || more < 0)
+		port_drop(in, DROP_NO_MEMORY, 1);
+	else if (reached + more)
 		counter_add(&in->counters.flooded, 1);
 	else
 		port_drop(in, DROP_NO_DESTINATION, 1);
+	rte_pktmbuf_free(m);
+}
+
+/* @out does not take the frame as it is: make it whole, or frames that are. */
+static void frame_make_whole(
+	struct datapath *dp, struct port *in, struct port *out, struct rte_mbuf *m)
+{
+	uint32_t n = offload_segments(mbuf_offload(m), m->pkt_len), i;
+
+	if (!needs_cutting(m)) {
+		mbuf_complete(m);
+		counter_add(&out->counters.completed, 1);
+		stage_add(dp, out, m);
+		return;
+	}
+	for (i = 0; i < n; i++) {
+		struct rte_mbuf *s = mbuf_segment(m, i, dp->pool);
+
+		if (!s)
+			break;
+		stage_add(dp, out, s);
+	}
+	if (i == n)
+		counter_add(&out->counters.cut, 1);
+	else
+		port_drop(in, DROP_NO_MEMORY, 1);
 	rte_pktmbuf_free(m);
 }
 
@@ -203,7 +285,10 @@ static void frame_do(
 		rte_pktmbuf_free(m);
 		return;
 	}
-	stage_add(dp, out, m);
+	if (mbuf_needs(m) & ~out->takes)
+		frame_make_whole(dp, in, out, m);
+	else
+		stage_add(dp, out, m);
 }
 
 static unsigned int queue_poll(struct datapath *dp, struct port *p, uint16_t queue)
@@ -228,6 +313,7 @@ static unsigned int queue_poll(struct datapath *dp, struct port *p, uint16_t que
 			.bytes = rte_pktmbuf_mtod(m[i], const uint8_t *),
 			.header_len = m[i]->data_len,
 			.len = m[i]->pkt_len,
+			.wire_len = frame_wire_len(m[i]),
 		};
 		bytes += m[i]->pkt_len;
 	}
@@ -411,8 +497,8 @@ static int datapath_init(struct datapath *dp, const struct switch_config *cfg, s
 	r = eal_start(cfg, e, &core);
 	if (r < 0)
 		return r;
-	dp->pool = rte_pktmbuf_pool_create(
-		"frames", MBUFS, MBUF_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	dp->pool = rte_pktmbuf_pool_create("frames", MBUFS, MBUF_CACHE, MBUF_PRIVATE,
+		RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	dp->mz = rte_memzone_reserve(MZ_NAME, sizeof(void *), SOCKET_ID_ANY, 0);
 	if (!dp->pool || !dp->mz)
 		return err_set(e, ENOMEM,

@@ -70,7 +70,9 @@ static inline bool frame_admit(struct forward_port *p, uint16_t in, const struct
 		*v = drop(reason, in);
 		return false;
 	}
-	if (!meter_take(&p->police, ff->len, now_ns)) {
+	/* A frame to be cut up later may be longer than the bucket, which it then empties. */
+	if (!meter_take(
+		    &p->police, ff->len < p->police.burst ? ff->len : p->police.burst, now_ns)) {
 		*v = drop(DROP_POLICED, in);
 		return false;
 	}
@@ -170,7 +172,7 @@ void forward_decide(struct forward *fw, uint16_t in, const struct forward_frame 
 		if (last_out == FDB_NO_PORT)
 			flood_decide(p, in, FRAME_UNICAST, now_ns, v);
 		else
-			unicast_decide(fw, in, last_out, frames[i].len, v);
+			unicast_decide(fw, in, last_out, frames[i].wire_len, v);
 	}
 }
 

@@ -52,6 +52,7 @@ struct forward_frame {
 	const uint8_t *bytes; /* the first @header_len of it */
 	uint32_t header_len;
 	uint32_t len;
+	uint32_t wire_len; /* of the longest frame it is cut into for a wire; @len if it is not */
 };
 
 struct forward {

@@ -57,6 +57,9 @@ struct port {
 	uint16_t no; /* in struct forward */
 	struct port_counters counters;
 
+	/* OFFLOAD_* that may leave by it as they are; changes while the datapath is paused */
+	uint32_t takes;
+
 	/* the datapath's */
 	struct rte_mbuf *stage[PORT_BURST];
 	uint16_t staged;

@@ -101,7 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			copy[13] = (uint8_t)type;
 		}
 		now += (uint64_t)how << 24;
-		f = (struct forward_frame){copy, len, len};
+		f = (struct forward_frame){copy, len, len, len};
 		forward_decide(fw, in, &f, 1, now, &v);
 		verdict_check(fw, in, copy, len, &v);
 		if (how & 4)

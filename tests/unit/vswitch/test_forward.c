@@ -58,7 +58,7 @@ static unsigned int frame_put(uint8_t *b, uint64_t dst, uint64_t src, int vid, u
 static struct verdict decide_bytes(
 	uint16_t in, const uint8_t *bytes, uint32_t header, uint32_t len, uint64_t now)
 {
-	struct forward_frame f = {bytes, header, len};
+	struct forward_frame f = {bytes, header, len, len};
 	struct verdict v;
 
 	forward_decide(fw, in, &f, 1, now, &v);
@@ -112,7 +112,7 @@ START_TEST(forward_learns_within_one_batch)
 	frame_put(b[0], C, A, -1, 0x88b5);
 	frame_put(b[1], A, B, -1, 0x88b5);
 	for (unsigned int i = 0; i < 2; i++)
-		f[i] = (struct forward_frame){b[i], 64, 64};
+		f[i] = (struct forward_frame){b[i], 64, 64, 64};
 	forward_decide(fw, 0, f, 2, SECOND, v);
 	assert_flood(v[0], FRAME_UNICAST);
 	assert_drop(v[1], DROP_SAME_PORT, 0);
@@ -207,12 +207,20 @@ END_TEST
 START_TEST(forward_drops_frames_over_the_destination_mtu)
 {
 	uint8_t b[64] = {0};
+	struct forward_frame f = {b, 64, 30000, 1514};
+	struct verdict v;
 
 	fw->ports[1].mtu = 1500;
 	decide(1, ALL, B, -1);
 	frame_put(b, B, A, -1, 0x88b5);
 	assert_port(decide_bytes(0, b, 64, 1514, SECOND), 1);
 	assert_drop(decide_bytes(0, b, 64, 1515, SECOND), DROP_OVERSIZE, 1);
+	/* What is cut up before a wire is as long as its pieces. */
+	forward_decide(fw, 0, &f, 1, SECOND, &v);
+	assert_port(v, 1);
+	f.wire_len = 1515;
+	forward_decide(fw, 0, &f, 1, SECOND, &v);
+	assert_drop(v, DROP_OVERSIZE, 1);
 	ck_assert(forward_fits(fw, 1, 1518, true));
 	ck_assert(!forward_fits(fw, 1, 1519, true));
 }
