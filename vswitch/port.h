@@ -67,6 +67,8 @@ struct port {
 	struct port_rx rx[PORT_QUEUES];
 	_Atomic uint32_t rx_live, tx_live; /* masks; by datapath_queues_set() */
 
+	struct port_vhost *vhost; /* PORT_VHOST_USER, port_vhost.h */
+
 	/* PORT_VHOST_USER; written by librte_vhost's thread */
 	_Atomic int vid; /* -1 = nobody there */
 	bool started;
