@@ -1,0 +1,215 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2016,SC2154
+# Guests of ours on our switch: pings and files with verified content between them and with the host,
+# over sockets made by either side, one and two queue pairs. Then the switch is killed under traffic
+# and comes back, a guest's monitor is killed under traffic and another takes its place.
+# shellcheck source=tests/lib/run.sh
+. "${0%/*}/../lib/run.sh"
+# shellcheck source=tests/lib/talk.sh
+. "${0%/*}/../lib/talk.sh"
+command -v busybox >/dev/null || skip "no busybox: run ./scripts/setup"
+in_lab --cpus 3 --memory 2700
+
+export VIADUCT_SWITCH=$scratch/control
+cat >"$scratch/switch.yaml" <<END
+socket: $VIADUCT_SWITCH
+core: 2
+ports:
+- {name: a, vhost-user: $scratch/a.sock, client: true}
+- {name: b, vhost-user: $scratch/b.sock}
+- {name: host, device: "net_tap0,iface=vt0"}
+END
+
+ms()
+{
+	echo $((${EPOCHREALTIME/./} / 1000))
+}
+
+switch_start()
+{
+	viaduct switch run --config "$scratch/switch.yaml" >>"$scratch/switch.log" 2>&1 &
+	switch=$!
+	until_holds 60 viaduct switch port list >/dev/null 2>&1 || fail "no switch: $(cat "$scratch/switch.log")"
+}
+
+port_up() # NAME
+{
+	viaduct switch port list 2>/dev/null | grep -qE "^$1 +up "
+}
+
+# number PORT KEY: of `stats`
+number()
+{
+	viaduct switch --json stats | "$python" -c '
+import json, sys
+for p in json.load(sys.stdin)["ports"]:
+    if p["name"] == sys.argv[1]:
+        print(p[sys.argv[2]])' "$1" "$2"
+}
+
+# join NAME IP: its card goes up and gets an address.
+join()
+{
+	ask "$1" "ip link set eth0 up; ip addr add $2/24 dev eth0; until [ \"\$(cat /sys/class/net/eth0/carrier)\" = 1 ]; do sleep 0.1; done"
+}
+
+# pings WHO IP: five of five
+pings()
+{
+	ask "$1" "for i in 1 2 3 4 5 6 7 8 9; do ping -c 1 -W 2 $2 >/dev/null && break; done; ping -c 5 -W 5 $2"
+	matches "$said" "5 packets transmitted, 5 packets received" "pings from $1 to $2"
+}
+
+# fetches WHO IP SUM: the file of another's web server
+fetches()
+{
+	local begin
+
+	begin=$(ms)
+	ask "$1" "wget -q -O - http://$2:8080/data | sha256sum"
+	equal "${said%% *}" "$3" "checksum of what $1 fetched from $2"
+	echo "  $((size / ($(ms) - begin))) kB/s"
+}
+
+# serves WHO: leaves the checksum in $said
+size=6000000
+serves()
+{
+	ask "$1" "mkdir -p /tmp/www; head -c $size /dev/urandom >/tmp/www/data; httpd -p 8080 -h /tmp/www; sha256sum </tmp/www/data"
+	said=${said%% *}
+}
+
+features() # WHO: of its card, as the driver accepted them
+{
+	ask "$1" "cat /sys/bus/virtio/devices/virtio0/features"
+	bits=${said%$'\n'}
+}
+
+# ---- two guests ----
+
+it "connects two guests, as server and as client"
+switch_start
+talk_boot alpha --cpus 2 --net "vhost-user=$scratch/a.sock,mac=52:54:00:00:00:0a,queues=2"
+talk_boot beta --net "vhost-user=$scratch/b.sock,mac=52:54:00:00:00:0b,mode=client"
+heard alpha 90 && heard beta 60 || done_testing
+join alpha 192.0.2.10
+join beta 192.0.2.11
+ip addr add 192.0.2.1/24 dev vt0 && ip link set vt0 up
+holds "ports: $(viaduct switch port list)" port_up a
+holds "ports: $(viaduct switch port list)" port_up b
+ask alpha 'ls -d /sys/class/net/eth0/queues/rx-* | wc -l; cat /sys/class/net/eth0/address'
+equal "$said" $'2\n52:54:00:00:00:0a\n' "queue pairs and address"
+features alpha
+echo "  features of alpha $bits"
+
+it "carries pings between them and the host"
+pings alpha 192.0.2.11
+pings beta 192.0.2.1
+ask alpha 'for cpu in 1 2; do taskset $cpu ping -c 2 -W 5 192.0.2.11; done | grep -c "2 packets received"'
+equal "$said" $'2\n' "rounds of pings, one from each queue"
+
+it "carries files with their content"
+serves alpha
+sum_a=$said
+serves beta
+sum_b=$said
+frames=$(number a tx-packets) bytes=$(number a tx-bytes)
+fetches alpha 192.0.2.11 "$sum_b"
+frames=$(($(number a tx-packets) - frames)) bytes=$(($(number a tx-bytes) - bytes))
+echo "  $((bytes / frames)) bytes a frame"
+if [ "${bits:7:1}${bits:11:1}" = 11 ]; then
+	holds "no long segments were sent" test $((bytes / frames)) -gt 2000
+fi
+fetches beta 192.0.2.10 "$sum_a"
+
+# ---- the switch dies under traffic ----
+
+# traffic_start WHO IP SUM: pings ten times a second, and fetches over and over
+traffic_start()
+{
+	ask "$1" "rm -f /tmp/stop /tmp/sums; ping -i 0.1 $2 >/tmp/pings & ping=\$!"
+	ask "$1" "while [ ! -e /tmp/stop ]; do wget -q -O - http://$2:8080/data | sha256sum >>/tmp/sums; done & fetch=\$!"
+	ask "$1" "until [ -s /tmp/sums ] && grep -q seq= /tmp/pings; do sleep 0.1; done"
+}
+
+# traffic_goes WHO: something new arrived since now, of both kinds
+traffic_goes()
+{
+	ask "$1" 'a=$(wc -l </tmp/sums); b=$(wc -l </tmp/pings); until [ $(wc -l </tmp/sums) -gt $((a + 1)) -a $(wc -l </tmp/pings) -gt $((b + 2)) ]; do sleep 0.1; done' 120
+}
+
+# traffic_stop WHO SUM: all that was fetched was right, no ping was answered twice; says the pause
+traffic_stop()
+{
+	ask "$1" 'touch /tmp/stop; wait $fetch; kill -INT $ping; wait $ping; sort /tmp/sums | uniq -c; tail -n 3 /tmp/pings' 120
+	matches "$said" "^ +[0-9]+ $2  -" "checksums of what $1 fetched"
+	equal "$(grep -c '  -$' <<<"$said")" 1 "different contents fetched"
+	echo "  $(grep transmitted <<<"$said")"
+	ask "$1" 'grep -c "DUP!" /tmp/pings'
+	equal "$said" $'0\n' "pings answered twice"
+	# When each answer came, by when its question was sent; the longest time between two.
+	ask "$1" "tr = ' ' </tmp/pings | awk '/seq/ { t[n++] = \$6 * 100 + \$10 } END { while (++i < n) if (t[i] - t[i - 1] > max) max = t[i] - t[i - 1]; print int(max) }'"
+	echo "  longest pause between two answers: ${said%$'\n'} ms"
+}
+
+# What the driver says after its start, a reset would be among it.
+driver_log()
+{
+	ask "$1" 'dmesg | grep -E "virtio|NETDEV|eth0"'
+}
+
+it "brings traffic back when the switch was killed and returns"
+driver_log alpha && before=$said
+traffic_start alpha 192.0.2.11
+kill -9 "$switch"
+wait "$switch" 2>/dev/null
+begin=$(ms)
+switch_start
+echo "  the switch was back after $(($(ms) - begin)) ms"
+until_holds 60 port_up a && until_holds 60 port_up b
+echo "  both guests were connected after $(($(ms) - begin)) ms"
+traffic_goes alpha
+traffic_stop alpha "$sum_b"
+driver_log alpha
+equal "$said" "$before" "what alpha's driver has to say"
+pings beta 192.0.2.10
+
+# ---- a guest dies under traffic ----
+
+it "goes on when a guest is killed, and takes another in its place"
+ip addr add 192.0.2.1/24 dev vt0 && ip link set vt0 up
+traffic_start alpha 192.0.2.11
+ask alpha 'ping -i 0.1 192.0.2.1 >/tmp/host & host=$!'
+talk_kill beta
+equal "$status" 137 "exit status of the killed"
+talk_boot gamma --net "vhost-user=$scratch/b.sock,mac=52:54:00:00:00:0c,mode=client"
+heard gamma 90 || done_testing
+join gamma 192.0.2.12
+pings gamma 192.0.2.10
+pings alpha 192.0.2.12
+fetches gamma 192.0.2.10 "$sum_a"
+ask alpha 'kill $ping $fetch; kill -INT $host; wait $host; tail -n 2 /tmp/host | head -n 1; grep -c "DUP!" /tmp/host'
+matches "$said" " 0% packet loss" "alpha's pings of the host in the meantime"
+matches "$said" "^0$" "pings answered twice"
+holds "switch died" kill -0 "$switch"
+
+it "ends in peace"
+for name in alpha gamma; do
+	driver_log $name
+	talk_end $name
+	equal "$status" 0 "exit status of $name"
+	equal "$(figure "$scratch/$name.json" needs_reset)" 0 "times $name's device needed a reset"
+	equal "$(figure "$scratch/$name.json" trapped_kicks)" "$(figure "$scratch/$name.json" commands)" \
+		"doorbells of $name trapped: those of commands"
+done
+viaduct switch stats
+kill "$switch"
+status=0
+wait "$switch" || status=$?
+equal "$status" 0 "exit status of the switch"
+# DPDK's tap driver speaks of processes that there are none of.
+equal "$(grep -v '^tap_mp_' "$scratch/switch.log")" "" "what the switch had to say"
+clean
+host_well
+done_testing
