@@ -12,6 +12,7 @@
 
 #include "common/cleanup.h"
 #include "vswitch/config.h"
+#include "vswitch/units.h"
 
 #define CONFIG_BYTES_MAX (1u << 20)
 
@@ -32,6 +33,10 @@ struct raw_police {
 	uint64_t kbit, burst_kb;
 };
 
+struct raw_shape {
+	char *rate, *burst, *limit;
+};
+
 struct raw_storm {
 	uint32_t broadcast, multicast, unknown;
 };
@@ -46,6 +51,7 @@ struct raw_port {
 	struct raw_guard *guard;
 	struct raw_police *police;
 	struct raw_storm *storm;
+	struct raw_shape *shape;
 };
 
 struct raw_fdb {
@@ -99,6 +105,15 @@ static const cyaml_schema_field_t police_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t shape_fields[] = {
+	CYAML_FIELD_STRING_PTR("rate", CYAML_FLAG_POINTER, struct raw_shape, rate, 1, 31),
+	CYAML_FIELD_STRING_PTR(
+		"burst", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_shape, burst, 1, 31),
+	CYAML_FIELD_STRING_PTR(
+		"limit", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_shape, limit, 1, 31),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t storm_fields[] = {
 	CYAML_FIELD_UINT("broadcast", CYAML_FLAG_OPTIONAL, struct raw_storm, broadcast),
 	CYAML_FIELD_UINT("multicast", CYAML_FLAG_OPTIONAL, struct raw_storm, multicast),
@@ -129,6 +144,8 @@ static const cyaml_schema_field_t port_fields[] = {
 		police, police_fields),
 	CYAML_FIELD_MAPPING_PTR("storm", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_port,
 		storm, storm_fields),
+	CYAML_FIELD_MAPPING_PTR("shape", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_port,
+		shape, shape_fields),
 	CYAML_FIELD_END,
 };
 
@@ -335,6 +352,32 @@ static int meters_take(
 	return 0;
 }
 
+static int shape_take(
+	const struct raw_shape *raw, const char *name, uint32_t mtu, struct err *e, struct shape *s)
+{
+	if (rate_parse(raw->rate, &s->rate) < 0)
+		return err_set(e, EINVAL,
+			"port '%s': shape: rate: '%s' is no rate such as 100mbit or 2.5gbit", name,
+			raw->rate);
+	/* What the rate sends in 4 ms, and at least two frames: a sleep may be that long. */
+	s->burst = s->rate / 250 > 2 * mtu ? s->rate / 250 : 2 * mtu;
+	s->limit = s->rate / 20 > 65536 ? s->rate / 20 : 65536;
+	if (s->limit < 2 * mtu)
+		s->limit = 2 * mtu;
+	if (raw->burst && size_parse(raw->burst, &s->burst) < 0)
+		return err_set(e, EINVAL,
+			"port '%s': shape: burst: '%s' is no size such as 15000 or 32kb", name,
+			raw->burst);
+	if (raw->limit && size_parse(raw->limit, &s->limit) < 0)
+		return err_set(e, EINVAL, "port '%s': shape: limit: '%s' is no size such as 64kb",
+			name, raw->limit);
+	if (s->limit < mtu + FRAME_HEADER + FRAME_TAG)
+		return err_set(e, EINVAL,
+			"port '%s': shape: limit: %s is less than one frame of its MTU", name,
+			raw->limit);
+	return 0;
+}
+
 static int port_take(const struct raw_port *raw, struct err *e, struct port_config *c)
 {
 	struct forward_port *p = &c->forward;
@@ -379,6 +422,11 @@ static int port_take(const struct raw_port *raw, struct err *e, struct port_conf
 	}
 	if (raw->guard) {
 		r = guard_take(raw->guard, c->name, e, &p->guard);
+		if (r < 0)
+			return r;
+	}
+	if (raw->shape) {
+		r = shape_take(raw->shape, c->name, p->mtu, e, &c->shape);
 		if (r < 0)
 			return r;
 	}

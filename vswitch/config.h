@@ -12,6 +12,7 @@
 
 #include "common/err.h"
 #include "vswitch/forward.h"
+#include "vswitch/shaper.h"
 
 #define CONFIG_NAME_MAX 32  /* with its terminating zero */
 #define CONFIG_PATH_MAX 108 /* sun_path, unix(7) */
@@ -26,6 +27,7 @@ struct port_config {
 	bool client;
 	char device[CONFIG_DEV_MAX]; /* PORT_DEVICE: as DPDK takes it */
 	uint32_t fdb_limit;
+	struct shape shape;
 	struct forward_port forward; /* without state: its meters are full at time 0 */
 };
 

@@ -36,6 +36,7 @@
 	X(PORT_DOWN, "port-down", "the port it was meant for has no link")                  \
 	X(TX_FULL, "tx-full", "the port it was meant for took no more")                     \
 	X(BAD_OFFLOAD, "bad-offload", "asks for a checksum or segments it cannot have")     \
+	X(SHAPED, "shaped", "the queue before the port's rate limit was full")              \
 	X(NO_MEMORY, "no-memory", "no buffer for a copy")
 
 enum drop_reason {

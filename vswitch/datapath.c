@@ -12,7 +12,9 @@
 #include "common/cleanup.h"
 #include "vswitch/datapath.h"
 #include "vswitch/eal.h"
+#include "vswitch/egress.h"
 #include "vswitch/offload_mbuf.h"
+#include "vswitch/shaper.h"
 
 /* Behind ours: it defines container_of() unless somebody has. */
 #include <rte_cycles.h>
@@ -51,6 +53,7 @@ struct datapath {
 	uint64_t ns_per_cycle; /* times 2^32 */
 	uint64_t round;
 
+	_Atomic uint32_t waiting;                /* buffers in front of ports with a rate limit */
 	struct port *touched[FORWARD_PORTS_MAX]; /* ports something was staged for in this round */
 	unsigned int nr_touched;
 	struct pollfd fds[FORWARD_PORTS_MAX * PORT_QUEUES + 1];
@@ -69,25 +72,57 @@ static uint16_t tx_queue(const struct port *p)
 	return live ? (uint16_t)__builtin_ctz(live) : 0;
 }
 
-static void stage_flush(struct port *p)
+static void frames_send(struct port *p, struct rte_mbuf **m, uint16_t n)
 {
 	uint32_t bytes[PORT_BURST];
-	uint16_t n = p->staged, sent;
 	uint64_t sum = 0;
+	uint16_t sent;
 	const char *why;
 
-	if (!n)
-		return;
-	p->staged = 0;
 	for (uint16_t i = 0; i < n; i++)
-		bytes[i] = p->stage[i]->pkt_len;
-	sent = p->ops->tx(p, tx_queue(p), p->stage, n);
+		bytes[i] = m[i]->pkt_len;
+	sent = p->ops->tx(p, tx_queue(p), m, n);
 	for (uint16_t i = 0; i < sent; i++)
 		sum += bytes[i];
 	counter_add(&p->counters.tx_packets, sent);
 	counter_add(&p->counters.tx_bytes, sum);
 	if (sent < n)
 		port_drop(p, p->ops->up(p, &why) ? DROP_TX_FULL : DROP_PORT_DOWN, n - sent);
+}
+
+static void stage_flush(struct port *p)
+{
+	uint16_t n = p->staged;
+
+	if (!n)
+		return;
+	p->staged = 0;
+	if (p->shaped)
+		egress_push(p, p->stage, n, p->dp->now_ns, frames_send);
+	else
+		frames_send(p, p->stage, n);
+}
+
+/* Send what @m holds and leave it as it is. */
+static void frame_send_copy(struct port *p, struct rte_mbuf *m)
+{
+	const char *why;
+
+	/* What is staged for it came earlier. */
+	stage_flush(p);
+	if (p->shaped) {
+		struct rte_mbuf *copy = rte_pktmbuf_copy(m, p->dp->pool, 0, UINT32_MAX);
+
+		if (copy)
+			egress_push(p, &copy, 1, p->dp->now_ns, frames_send);
+		else
+			port_drop(p, DROP_NO_MEMORY, 1);
+	} else if (p->ops->tx_copy(p, tx_queue(p), m)) {
+		counter_add(&p->counters.tx_packets, 1);
+		counter_add(&p->counters.tx_bytes, m->pkt_len);
+	} else {
+		port_drop(p, p->ops->up(p, &why) ? DROP_TX_FULL : DROP_PORT_DOWN, 1);
+	}
 }
 
 static void stage_add(struct datapath *dp, struct port *p, struct rte_mbuf *m)
@@ -147,20 +182,11 @@ static bool needs_cutting(struct rte_mbuf *m)
 
 static void flood_one(struct port *p, struct rte_mbuf *m, bool tagged, const struct forward *fw)
 {
-	const char *why;
-
 	if (!forward_fits(fw, p->no, frame_wire_len(m), tagged)) {
 		port_drop(p, DROP_OVERSIZE, 1);
 		return;
 	}
-	/* What is staged for it came earlier. */
-	stage_flush(p);
-	if (p->ops->tx_copy(p, tx_queue(p), m)) {
-		counter_add(&p->counters.tx_packets, 1);
-		counter_add(&p->counters.tx_bytes, m->pkt_len);
-	} else {
-		port_drop(p, p->ops->up(p, &why) ? DROP_TX_FULL : DROP_PORT_DOWN, 1);
-	}
+	frame_send_copy(p, m);
 }
 
 /*
@@ -181,7 +207,7 @@ static int flood_to(struct datapath *dp, struct port *in, struct rte_mbuf *m,
 			struct port *p = dp->active[i];
 
 			if (!(needs & ~p->takes) == whole ||
-				!forward_floods(dp->fw, in->no, p->no, v->vlan, v->cast) ||
+				!forward_reaches(dp->fw, in->no, p->no, v) ||
 				forward_egress_tagged(dp->fw, p->no, v->vlan) != form)
 				continue;
 			if (!tag_convert(m, *tagged, form, v->vlan))
@@ -325,6 +351,23 @@ static unsigned int queue_poll(struct datapath *dp, struct port *p, uint16_t que
 	return n;
 }
 
+/* Send what waits and may leave; returns how long until there is more to send. */
+static uint64_t shaped_run(struct datapath *dp)
+{
+	uint64_t wait, least = SHAPER_NEVER;
+
+	for (unsigned int i = 0; i < dp->nr_active; i++) {
+		struct port *p = dp->active[i];
+
+		if (!p->shaped)
+			continue;
+		egress_run(p, dp->now_ns, frames_send);
+		wait = egress_wait_ns(p, dp->now_ns);
+		least = wait < least ? wait : least;
+	}
+	return least;
+}
+
 /* Returns how many frames came in. */
 static unsigned int round_do(struct datapath *dp)
 {
@@ -356,6 +399,8 @@ static unsigned int round_do(struct datapath *dp)
 		p->listed = false;
 		stage_flush(p);
 	}
+	if (atomic_load_explicit(&dp->waiting, memory_order_relaxed))
+		shaped_run(dp);
 	dp->round++;
 	counter_add(&dp->stats.rounds, 1);
 	if (got) {
@@ -407,6 +452,11 @@ static void idle_sleep(struct datapath *dp)
 	dp->fds[n++] = (struct pollfd){.fd = dp->wake_fd, .events = POLLIN};
 	for (unsigned int i = 0; i < dp->nr_active && !again; i++)
 		again = port_arm(dp, dp->active[i], &n, &timeout_us);
+	if (!again && atomic_load_explicit(&dp->waiting, memory_order_relaxed)) {
+		uint64_t wait_us = shaped_run(dp) / 1000;
+
+		timeout_us = wait_us < (uint64_t)timeout_us ? (int)wait_us : timeout_us;
+	}
 	if (!again) {
 		counter_add(&dp->stats.sleeps, 1);
 		ts = (struct timespec){.tv_nsec = timeout_us * 1000};
@@ -561,6 +611,11 @@ struct rte_mempool *datapath_pool(struct datapath *dp)
 	return dp->pool;
 }
 
+_Atomic uint32_t *datapath_waiting(struct datapath *dp)
+{
+	return &dp->waiting;
+}
+
 void datapath_stats_get(const struct datapath *dp, struct datapath_stats *ret)
 {
 	ret->rounds = counter_read(&dp->stats.rounds);
@@ -574,6 +629,7 @@ void datapath_port_insert(struct datapath *dp, struct port *p)
 	dp->by_no[p->no] = p;
 	dp->active[dp->nr_active++] = p;
 	dp->fw->ports[p->no] = p->cfg.forward;
+	egress_apply(p, dp->now_ns);
 	fdb_limit_set(dp->fw->fdb, p->no, p->cfg.fdb_limit);
 }
 
@@ -581,6 +637,7 @@ void datapath_port_set(struct datapath *dp, struct port *p, const struct port_co
 {
 	p->cfg = *cfg;
 	dp->fw->ports[p->no] = cfg->forward;
+	egress_apply(p, dp->now_ns);
 	/* What was learned in VLANs the port has left would draw frames to where they are dropped. */
 	fdb_flush(dp->fw->fdb, p->no, FDB_ANY_VLAN, false);
 	fdb_limit_set(dp->fw->fdb, p->no, cfg->fdb_limit);
@@ -594,6 +651,7 @@ void datapath_port_remove(struct datapath *dp, struct port *p)
 			break;
 		}
 	dp->by_no[p->no] = NULL;
+	egress_finish(p);
 	dp->fw->ports[p->no] = (struct forward_port){0};
 	fdb_flush(dp->fw->fdb, p->no, FDB_ANY_VLAN, true);
 }

@@ -33,6 +33,8 @@ void datapath_resume(struct datapath *dp);
 struct forward *datapath_forward(struct datapath *dp);
 struct rte_mempool *datapath_pool(struct datapath *dp);
 void datapath_stats_get(const struct datapath *dp, struct datapath_stats *ret);
+/* Buffers that wait in front of ports with a rate limit. */
+_Atomic uint32_t *datapath_waiting(struct datapath *dp);
 /* The clock the table's entries are stamped by. */
 uint32_t datapath_now_s(const struct datapath *dp);
 

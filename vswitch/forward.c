@@ -87,6 +87,7 @@ static void flood_decide(struct forward_port *p, uint16_t in, enum frame_cast ca
 {
 	v->kind = VERDICT_FLOOD;
 	v->cast = cast;
+	v->only = NULL;
 	switch (cast) {
 	case FRAME_UNICAST:
 		if (!meter_take(&p->storm_unknown, 1, now_ns))

@@ -16,9 +16,10 @@
 #include "vswitch/fdb.h"
 #include "vswitch/guard.h"
 #include "vswitch/meter.h"
+#include "vswitch/port_set.h"
 #include "vswitch/vlan.h"
 
-#define FORWARD_PORTS_MAX 256
+#define FORWARD_PORTS_MAX PORT_SET_MAX
 #define FORWARD_BATCH_MAX 64
 
 struct forward_port {
@@ -44,8 +45,9 @@ struct verdict {
 	};
 	uint16_t reason_port;
 	uint16_t vlan;
-	bool tagged;       /* as it came in; see forward_egress_tagged() */
-	bool priority_tag; /* its tag names no VLAN: take it off first */
+	const struct port_set *only; /* VERDICT_FLOOD: no others; NULL = any */
+	bool tagged;                 /* as it came in; see forward_egress_tagged() */
+	bool priority_tag;           /* its tag names no VLAN: take it off first */
 };
 
 struct forward_frame {
@@ -77,6 +79,14 @@ void forward_decide(struct forward *fw, uint16_t in, const struct forward_frame 
 /* Does a frame from @in that is flooded, see VERDICT_FLOOD, go to @out? */
 bool forward_floods(
 	const struct forward *fw, uint16_t in, uint16_t out, uint16_t vlan, enum frame_cast cast);
+
+/* Does a frame from @in with the verdict @v, which is VERDICT_FLOOD, go to @out? */
+static inline bool forward_reaches(
+	const struct forward *fw, uint16_t in, uint16_t out, const struct verdict *v)
+{
+	return (!v->only || port_set_has(v->only, out)) &&
+	       forward_floods(fw, in, out, v->vlan, v->cast);
+}
 
 /* Does @vlan leave @out with a tag? */
 static inline bool forward_egress_tagged(const struct forward *fw, uint16_t out, uint16_t vlan)

@@ -21,6 +21,7 @@
 struct rte_mbuf;
 struct port;
 struct datapath;
+struct egress;
 
 struct port_ops {
 	/* Once it is in the datapath; until then nothing arrives. */
@@ -66,6 +67,8 @@ struct port {
 	bool listed;
 	struct port_rx rx[PORT_QUEUES];
 	_Atomic uint32_t rx_live, tx_live; /* masks; by datapath_queues_set() */
+	bool shaped;                       /* frames wait in @egress first, see egress.h */
+	struct egress *egress;             /* NULL until the port has had a rate */
 
 	struct port_vhost *vhost; /* PORT_VHOST_USER, port_vhost.h */
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "vswitch/datapath.h"
+#include "vswitch/egress.h"
 #include "vswitch/vswitch.h"
 
 struct vswitch {
@@ -78,6 +79,12 @@ int vswitch_port_add(struct vswitch *sw, const struct port_config *cfg, struct e
 		return r;
 	p->no = (uint16_t)slot;
 	sw->ports[slot] = p;
+	r = egress_prepare(p, cfg, e);
+	if (r < 0) {
+		sw->ports[slot] = NULL;
+		p->ops->destroy(p);
+		return r;
+	}
 	datapath_pause(sw->dp);
 	datapath_port_insert(sw->dp, p);
 	datapath_resume(sw->dp);
@@ -100,6 +107,7 @@ int vswitch_port_del(struct vswitch *sw, const char *name, struct err *e)
 int vswitch_port_set(struct vswitch *sw, const struct port_config *cfg, struct err *e)
 {
 	struct port *p = port_find(sw, cfg->name);
+	int r;
 
 	if (!p)
 		return port_missing(cfg->name, e);
@@ -108,6 +116,9 @@ int vswitch_port_set(struct vswitch *sw, const struct port_config *cfg, struct e
 		return err_set(e, EBUSY,
 			"port '%s' is connected to %s; delete it and add it again to change that",
 			cfg->name, config_backend(&p->cfg));
+	r = egress_prepare(p, cfg, e);
+	if (r < 0)
+		return r;
 	datapath_pause(sw->dp);
 	datapath_port_set(sw->dp, p, cfg);
 	datapath_resume(sw->dp);

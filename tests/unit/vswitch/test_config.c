@@ -49,6 +49,7 @@ START_TEST(config_takes_everything_it_names)
 		"{\"name\": \"up.1\", \"device\": \"net_tap0,iface=x\", \"mtu\": 9000,\n"
 		" \"fdb-limit\": 0, \"no-learning\": true, \"no-flood\": [\"unknown\"],\n"
 		" \"vlan\": {\"trunk\": [\"10\", \"20-22\"], \"native\": 5},\n"
+		" \"shape\": {\"rate\": \"100mbit\", \"limit\": \"64kb\"},\n"
 		" \"isolated\": true, \"police\": {\"kbit\": 8, \"burst-kb\": 10},\n"
 		" \"storm\": {\"broadcast\": 3},\n"
 		" \"anti-spoofing\": {\"mac\": [\"02:00:00:00:00:0A\"], \"ipv4\": [\"10.0.0.1\"],\n"
@@ -57,6 +58,9 @@ START_TEST(config_takes_everything_it_names)
 
 	ck_assert_int_eq(c->core, 1);
 	ck_assert(c->hugepages);
+	ck_assert_uint_eq(p->shape.rate, 12500000);
+	ck_assert_uint_eq(p->shape.burst, 50000);
+	ck_assert_uint_eq(p->shape.limit, 65536);
 	ck_assert_uint_eq(c->fdb_capacity, 99);
 	ck_assert_uint_eq(c->fdb_ageing_s, 7);
 	ck_assert_int_eq(p->kind, PORT_DEVICE);
@@ -112,6 +116,10 @@ static const struct {
 	{TOP "- {name: a, vhost-user: /a, no-flood: [all]}\n", "all"},
 	{TOP "- {name: a, vhost-user: /a, police: {kbit: 0}}\n", "kbit"},
 	{TOP "- {name: a, vhost-user: /a, police: {kbit: 9, burst-kb: 1}}\n", "one frame"},
+	{TOP "- {name: a, vhost-user: /a, shape: {burst: 9kb}}\n", "rate"},
+	{TOP "- {name: a, vhost-user: /a, shape: {rate: 9mb}}\n", "'9mb' is no rate"},
+	{TOP "- {name: a, vhost-user: /a, shape: {rate: 9mbit, burst: x}}\n", "'x' is no size"},
+	{TOP "- {name: a, vhost-user: /a, shape: {rate: 9mbit, limit: 1500}}\n", "one frame"},
 	{TOP "- {name: a, vhost-user: /a, anti-spoofing: {mac: ['1:2']}}\n", "'1:2' is no"},
 	{TOP "- {name: a, vhost-user: /a, anti-spoofing: {mac: ['01:00:00:00:00:01']}}\n",
 		"one station"},
