@@ -30,7 +30,7 @@
 
 #define VRING_SIZE_MAX  32768 /* Virtio 1.2 §2.7, §2.8.10.1 */
 #define VRING_BURST     64
-#define VRING_SEGS      256   /* of all the chains of one burst, so of one chain too */
+#define VRING_SEGS      1024  /* of all the chains of one burst, so of one chain too */
 #define VRING_FRAME_MAX 65550 /* 64 KiB behind an Ethernet header, without the virtio header */
 
 /* What of the ring itself the device may offer; bits of the 64-bit feature word. */
@@ -105,6 +105,7 @@ struct vring_chain {
 	uint32_t len;
 	uint32_t used_len; /* 0 from vring_fetch(); how many bytes were written */
 	uint8_t error;     /* enum vring_error; VRING_OK, or else there are no segments */
+	bool more;         /* false from vring_fetch(); the frame goes on in the next chain */
 };
 
 struct vring_burst {
@@ -118,14 +119,15 @@ struct vring_inflight_packed;
 
 struct vring_dev {
 	bool running, packed, event_idx, indirect, to_guest;
-	uint8_t header; /* bytes of the virtio-net header: 10 or 12 */
 	bool wrap;      /* packed: of @next */
-	bool offloads;  /* the header says something */
+	bool multi;     /* packed: the inflight area knows a chain of more than one entry */
+	uint8_t header; /* bytes of the virtio-net header: 10 or 12 */
 	uint16_t size;
-	uint16_t next;  /* split: free running; packed: position */
+	uint16_t next;  /* the first entry not consumed. split: free running; packed: position */
 	uint16_t ahead; /* split: avail->idx when last read */
-	uint16_t told;  /* where the guest was when it was last considered for a notification */
-	bool told_wrap, told_any;
+	uint16_t told;  /* @next when the guest was last considered for a notification */
+	bool told_any;  /* since the ring began */
+	bool unsaid;    /* something was published since @told */
 	const struct vmem *mem;
 	union {
 		struct vring_desc *desc;
@@ -179,7 +181,10 @@ void vring_kick_fd_set(struct vring_dev *r, int fd);
  */
 unsigned int vring_fetch(struct vring_dev *r, struct vring_burst *b, unsigned int max);
 
-/* Give the first @n chains of @b back, with their used_len. Visible to the guest all at once. */
+/*
+ * Give the first @n chains of @b back, with their used_len. The chains of one frame, all but the last
+ * with @more, become visible to the guest together (Virtio 1.2 §5.1.6.4.1).
+ */
 void vring_publish(struct vring_dev *r, const struct vring_burst *b, unsigned int n);
 
 /* Tell the guest of what was published, if it wants to be told. Does not block. */
