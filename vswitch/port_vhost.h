@@ -32,4 +32,11 @@ static inline struct vring_dev *port_vhost_guest_tx(struct port_vhost *v, uint16
 	return &v->ring[queue * 2 + 1];
 }
 
+/* port_vhost_frames.c: the datapath's half, as in struct port_ops. */
+uint16_t port_vhost_rx(struct port *p, uint16_t queue, struct rte_mbuf **m, uint16_t n);
+uint16_t port_vhost_tx(struct port *p, uint16_t queue, struct rte_mbuf **m, uint16_t n);
+uint16_t port_vhost_tx_copy(struct port *p, uint16_t queue, struct rte_mbuf *m);
+bool port_vhost_arm(struct port *p, uint16_t queue, int *ret_fd, int *timeout_us);
+void port_vhost_disarm(struct port *p, uint16_t queue);
+
 #endif
