@@ -18,27 +18,41 @@
 #define CONFIG_PATH_MAX 108 /* sun_path, unix(7) */
 #define CONFIG_DEV_MAX  256
 
-enum port_kind { PORT_VHOST_USER, PORT_DEVICE };
+#define CONFIG_STATICS_MAX 4096
+
+enum port_kind { PORT_VHOST_USER, PORT_PCI, PORT_TAP, PORT_AF_PACKET, PORT_PCAP, PORT_DEVICE };
 
 struct port_config {
 	char name[CONFIG_NAME_MAX];
 	enum port_kind kind;
-	char path[CONFIG_PATH_MAX]; /* PORT_VHOST_USER */
+	char path[CONFIG_PATH_MAX]; /* PORT_VHOST_USER: socket; PORT_PCAP: file to read, or "" */
 	bool client;
-	char device[CONFIG_DEV_MAX]; /* PORT_DEVICE: as DPDK takes it */
+	/* A PCI address, an interface's name, a file to write or "" (PORT_PCAP), or what DPDK takes */
+	char device[CONFIG_DEV_MAX];
 	uint32_t fdb_limit;
 	struct shape shape;
 	struct forward_port forward; /* without state: its meters are full at time 0 */
 };
 
+/* An address that is on a port whatever is seen. */
+struct static_config {
+	uint64_t mac;
+	uint16_t vlan;
+	char port[CONFIG_NAME_MAX];
+};
+
 struct switch_config {
 	char socket[CONFIG_PATH_MAX];
-	int core; /* -1 = any */
+	char group[CONFIG_NAME_MAX];      /* may use the control socket; "" = nobody else */
+	char prometheus[CONFIG_PATH_MAX]; /* where counters are served, "" = nowhere */
+	int core;                         /* -1 = any */
 	uint32_t memory_mib;
 	bool hugepages;
 	uint32_t fdb_capacity, fdb_ageing_s;
 	struct port_config *ports;
 	size_t nr_ports;
+	struct static_config *statics;
+	size_t nr_statics;
 };
 
 /*
@@ -55,6 +69,19 @@ void switch_config_destroy(struct switch_config *cfg);
 /* One entry of "ports". Returns as switch_config_parse(); *@ret holds nothing to free. */
 int port_config_parse(
 	const char *what, const void *text, size_t len, struct err *e, struct port_config *ret);
+
+/* The port @name, or NULL. */
+const struct port_config *switch_config_port(const struct switch_config *c, const char *name);
+
+/* What a port is connected to, for messages: a path, an address, a name. */
+const char *port_config_backend(const struct port_config *c);
+bool port_config_same_backend(const struct port_config *a, const struct port_config *b);
+
+/* What ports @a and @b both want for themselves ("socket", "device"), or NULL. */
+const char *port_config_shared(const struct port_config *a, const struct port_config *b);
+
+/* As it is written in a description: "vhost-user". */
+const char *port_kind_name(enum port_kind kind);
 
 /* "02:00:00:00:00:01". Returns 0 or -EINVAL. */
 int mac_parse(const char *text, uint64_t *ret);

@@ -40,8 +40,7 @@ static json_t *port_json(const struct vswitch_port *p, bool counters)
 {
 	const struct port_config *cfg = &p->cfg;
 	json_t *o = json_pack("{s:s, s:s, s:b, s:i, s:b, s:o, s:i}", "name", cfg->name,
-		cfg->kind == PORT_VHOST_USER ? "vhost-user" : "device",
-		cfg->kind == PORT_VHOST_USER ? cfg->path : cfg->device, "up", (int)p->up, "mtu",
+		port_kind_name(cfg->kind), port_config_backend(cfg), "up", (int)p->up, "mtu",
 		(int)cfg->forward.mtu, "isolated", (int)cfg->forward.isolated, "vlan",
 		vlan_json(&cfg->forward.vlan), "addresses", (int)p->fdb.entries);
 

@@ -35,14 +35,6 @@ static void word_add(struct words *w, const char *fmt, ...)
 	w->argc++;
 }
 
-static bool has_pci(const struct switch_config *cfg)
-{
-	for (size_t i = 0; i < cfg->nr_ports; i++)
-		if (cfg->ports[i].kind == PORT_DEVICE && strchr(cfg->ports[i].device, ':'))
-			return true;
-	return false;
-}
-
 /* The last CPU we may use: the first has most of the interrupts. */
 static int core_choose(const struct switch_config *cfg, const cpu_set_t *set, struct err *e)
 {
@@ -83,14 +75,17 @@ int eal_start(const struct switch_config *cfg, struct err *e, int *ret_core)
 		word_add(w, "--single-file-segments");
 	} else {
 		word_add(w, "--no-huge");
+		/* Nothing else fits memory whose physical addresses nobody promises. */
+		word_add(w, "--iova-mode=va");
 	}
-	/* Found when a port asks for them; otherwise all that is bound to vfio-pci would be taken. */
-	if (has_pci(cfg))
-		word_add(w, "--allow=ffff:ff:1f.7");
-	else
-		word_add(w, "--no-pci");
-	if (log_level_get() < LOG_LEVEL_DEBUG)
+	/* With a list of one that cannot be, nothing is taken until a port asks for it. */
+	word_add(w, "--allow=ffff:ff:1f.7");
+	if (log_level_get() < LOG_LEVEL_DEBUG) {
 		word_add(w, "--log-level=*:error");
+		/* They complain of what they try in vain and then do without. */
+		word_add(w, "--log-level=pmd.net.tap:emergency");
+		word_add(w, "--log-level=lib.ethdev:critical");
+	}
 	/* What it says in the packet path a guest could make it say without end. */
 	word_add(w, "--log-level=lib.vhost.data:emergency");
 	word_add(w, "--log-level=lib.vhost.config:%s",

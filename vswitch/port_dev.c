@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include "vswitch/datapath.h"
+#include "vswitch/device.h"
 
 /* Behind ours: it defines container_of() unless somebody has. */
 #include <rte_dev.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
+#include <rte_vfio.h>
 
 #define DESCRIPTORS 512
 
@@ -43,8 +45,10 @@ static bool dev_arm(struct port *p, uint16_t queue, int *ret_fd, int *timeout_us
 		*timeout_us = 1000;
 		return false;
 	}
-	rte_eth_dev_rx_intr_enable(p->dev, queue);
 	*ret_fd = fd;
+	/* The drivers of VFs have a descriptor and no way to ask. */
+	if (rte_eth_dev_rx_intr_enable(p->dev, queue) < 0)
+		*timeout_us = 1000;
 	/* Drivers that cannot count are asked again soon. */
 	switch (rte_eth_rx_queue_count(p->dev, queue)) {
 	case 0: return false;
@@ -63,6 +67,11 @@ static bool dev_up(const struct port *p, const char **ret_why)
 {
 	struct rte_eth_link link = {0};
 
+	if (device_link_down(&p->cfg, ret_why))
+		return false;
+	/* Of these the kernel has just been asked. */
+	if (p->cfg.kind == PORT_TAP || p->cfg.kind == PORT_AF_PACKET)
+		return true;
 	if (rte_eth_link_get_nowait(p->dev, &link) < 0 || link.link_status)
 		return true;
 	*ret_why = "its driver reports no link";
@@ -109,7 +118,8 @@ static int dev_start(struct port *p, struct err *e)
 		r = rte_eth_dev_configure(p->dev, 1, 1, &conf);
 	}
 	if (r < 0)
-		return err_sys(e, -r, "port '%s': configure %s", name, p->cfg.device);
+		return err_sys(
+			e, -r, "port '%s': configure %s", name, port_config_backend(&p->cfg));
 	rte_eth_dev_adjust_nb_rx_tx_desc(p->dev, &rxd, &txd);
 	r = rte_eth_rx_queue_setup(p->dev, 0, rxd, SOCKET_ID_ANY, NULL, pool);
 	if (!r)
@@ -120,7 +130,9 @@ static int dev_start(struct port *p, struct err *e)
 		r = rte_eth_dev_start(p->dev);
 	}
 	if (r < 0)
-		return err_sys(e, -r, "port '%s': start %s", name, p->cfg.device);
+		return err_sys(e, -r, "port '%s': start %s", name, port_config_backend(&p->cfg));
+	if (p->has_interrupt && rte_eth_dev_rx_intr_ctl_q_get_fd(p->dev, 0) < 0)
+		p->has_interrupt = false;
 	/* A switch takes what is addressed to others; pcap and the like do so anyway. */
 	rte_eth_promiscuous_enable(p->dev);
 	rte_eth_allmulticast_enable(p->dev);
@@ -131,7 +143,7 @@ static int dev_start(struct port *p, struct err *e)
 int port_dev_create(
 	const struct port_config *cfg, struct datapath *dp, struct err *e, struct port **ret)
 {
-	char name[CONFIG_DEV_MAX];
+	char args[DEVICE_ARGS_MAX];
 	struct port *p = calloc(1, sizeof(*p));
 	int r;
 
@@ -140,22 +152,28 @@ int port_dev_create(
 	p->ops = &dev_ops;
 	p->dp = dp;
 	p->cfg = *cfg;
-	r = rte_dev_probe(cfg->device);
+	r = device_check(cfg, e, args);
 	if (r < 0) {
 		free(p);
-		return err_sys(e, -r,
-			"port '%s': no DPDK driver takes the device '%s'; a PCI function must be "
-			"bound to vfio-pci, others are named as in 'net_tap0,iface=NAME'",
-			cfg->name, cfg->device);
+		return r;
+	}
+#ifdef VFIO_PRESENT
+	/* The module may have been loaded after us. */
+	if (strchr(args, ':') && !rte_vfio_is_enabled("vfio"))
+		rte_vfio_enable("vfio");
+#endif
+	r = rte_dev_probe(args);
+	if (r < 0) {
+		free(p);
+		return device_explain(cfg, -r, e);
 	}
 	/* The name ends where the driver's own arguments begin. */
-	snprintf(name, sizeof(name), "%s", cfg->device);
-	name[strcspn(name, ",")] = '\0';
-	p->has_dev = !rte_eth_dev_get_port_by_name(name, &p->dev);
+	args[strcspn(args, ",")] = '\0';
+	p->has_dev = !rte_eth_dev_get_port_by_name(args, &p->dev);
 	if (!p->has_dev) {
 		free(p);
-		return err_set(
-			e, ENODEV, "port '%s': '%s' is no network device", cfg->name, cfg->device);
+		return err_set(e, ENODEV, "port '%s': '%s' is no network device", cfg->name,
+			port_config_backend(cfg));
 	}
 	r = dev_start(p, e);
 	if (r < 0) {

@@ -25,12 +25,6 @@ static int port_missing(const char *name, struct err *e)
 	return err_set(e, ENOENT, "there is no port '%s'", name);
 }
 
-/* What @p is connected to: a socket or a device. */
-static const char *config_backend(const struct port_config *cfg)
-{
-	return cfg->kind == PORT_VHOST_USER ? cfg->path : cfg->device;
-}
-
 static int slot_choose(struct vswitch *sw, const struct port_config *cfg, struct err *e)
 {
 	int slot = -1;
@@ -44,10 +38,9 @@ static int slot_choose(struct vswitch *sw, const struct port_config *cfg, struct
 		}
 		if (!strcmp(p->cfg.name, cfg->name))
 			return err_set(e, EEXIST, "there is a port '%s' already", cfg->name);
-		if (p->cfg.kind == cfg->kind &&
-			!strcmp(config_backend(&p->cfg), config_backend(cfg)))
-			return err_set(e, EEXIST, "port '%s' has %s already", p->cfg.name,
-				config_backend(cfg));
+		if (port_config_shared(&p->cfg, cfg))
+			return err_set(e, EEXIST, "port '%s' has the %s %s already", p->cfg.name,
+				port_config_shared(&p->cfg, cfg), port_config_backend(cfg));
 	}
 	if (slot < 0)
 		return err_set(e, ENOSPC, "port '%s': there are %d ports already", cfg->name,
@@ -73,6 +66,10 @@ int vswitch_port_add(struct vswitch *sw, const struct port_config *cfg, struct e
 		return slot;
 	switch (cfg->kind) {
 	case PORT_VHOST_USER: r = port_vhost_create(cfg, sw->dp, e, &p); break;
+	case PORT_PCI:
+	case PORT_TAP:
+	case PORT_AF_PACKET:
+	case PORT_PCAP:
 	case PORT_DEVICE: r = port_dev_create(cfg, sw->dp, e, &p); break;
 	}
 	if (r < 0)
@@ -111,11 +108,10 @@ int vswitch_port_set(struct vswitch *sw, const struct port_config *cfg, struct e
 
 	if (!p)
 		return port_missing(cfg->name, e);
-	if (p->cfg.kind != cfg->kind || p->cfg.client != cfg->client ||
-		strcmp(config_backend(&p->cfg), config_backend(cfg)))
+	if (!port_config_same_backend(&p->cfg, cfg))
 		return err_set(e, EBUSY,
 			"port '%s' is connected to %s; delete it and add it again to change that",
-			cfg->name, config_backend(&p->cfg));
+			cfg->name, port_config_backend(&p->cfg));
 	r = egress_prepare(p, cfg, e);
 	if (r < 0)
 		return r;

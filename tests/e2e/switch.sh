@@ -109,8 +109,8 @@ refuses() # DESCRIPTION WORDS YAML
 	ok "refuses $1" test $? = 0
 }
 top="socket: $dir/control\n"
-refuses "an unknown key" "Unexpected key: speed" "${top}speed: 3\n"
-refuses "a wrong value and names the line" "line: 2" "${top}core: fast\n"
+refuses "an unknown key" "bad.yaml:2:1: 'speed' is no key here" "${top}speed: 3\n"
+refuses "a wrong value and names the line" "bad.yaml:2:7: core" "${top}core: fast\n"
 refuses "two ports of one name" "two ports 'a'" \
 	"${top}ports:\n- {name: a, vhost-user: $dir/a}\n- {name: a, vhost-user: $dir/b}\n"
 refuses "a CPU that is not there" "core" "${top}core: 1000\n"

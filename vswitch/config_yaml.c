@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <yaml.h>
+
+#include "common/cleanup.h"
+#include "vswitch/config_yaml.h"
+
+int config_bad(struct config_at *at, const char *key, const char *fmt, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	snprintf(at->bad, sizeof(at->bad), "%s%s%s", at->base, *at->base && *key ? "/" : "", key);
+	return err_set(at->e, EINVAL, "%s", text);
+}
+
+static int mark_err(
+	const struct config_text *t, const yaml_mark_t *m, struct err *e, const char *text)
+{
+	return err_set(e, EINVAL, "%s:%zu:%zu: %s", t->what, m->line + 1, m->column + 1, text);
+}
+
+static int doc_load(const struct config_text *t, struct err *e, yaml_document_t *ret)
+{
+	yaml_parser_t parser;
+	int r = 0;
+
+	if (!yaml_parser_initialize(&parser))
+		return err_set(e, ENOMEM, "%s: out of memory", t->what);
+	yaml_parser_set_input_string(&parser, t->bytes, t->len);
+	if (!yaml_parser_load(&parser, ret)) {
+		const char *problem = parser.problem ? parser.problem : "this is no YAML";
+		yaml_mark_t *mark = &parser.problem_mark;
+
+		if (parser.error == YAML_MEMORY_ERROR)
+			r = err_set(e, ENOMEM, "%s: out of memory", t->what);
+		else if (parser.error == YAML_READER_ERROR)
+			r = err_set(e, EINVAL, "%s: byte %zu: %s", t->what, parser.problem_offset,
+				problem);
+		else
+			r = mark_err(t, mark, e, problem);
+	}
+	yaml_parser_delete(&parser);
+	return r;
+}
+
+static const char *scalar_of(yaml_document_t *doc, int index)
+{
+	const yaml_node_t *n = yaml_document_get_node(doc, index);
+
+	return n && n->type == YAML_SCALAR_NODE ? (const char *)n->data.scalar.value : NULL;
+}
+
+static const cyaml_schema_field_t *field_find(const cyaml_schema_value_t *s, const char *key)
+{
+	for (const cyaml_schema_field_t *f = s->mapping.fields; f->key; f++)
+		if (!strcmp(f->key, key))
+			return f;
+	return NULL;
+}
+
+/* "'speed' is no key here; there are socket, core, ..." */
+static int key_err(const struct config_text *t, const cyaml_schema_value_t *s,
+	const yaml_node_t *node, const char *key, struct err *e)
+{
+	char text[640];
+	size_t n;
+
+	n = (size_t)snprintf(text, sizeof(text), "'%.64s' is no key here; there are", key);
+	for (const cyaml_schema_field_t *f = s->mapping.fields; f->key && n < sizeof(text); f++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s %s",
+			f == s->mapping.fields ? "" : ",", f->key);
+	return mark_err(t, &node->start_mark, e, text);
+}
+
+static bool is_bool(const char *text)
+{
+	static const char *const words[] = {"true", "false", "yes", "no", "on", "off"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (!strcasecmp(text, words[i]))
+			return true;
+	return false;
+}
+
+/*
+ * Keys and truth values of what @index is, and below: as deep as the schema is. libcyaml names neither
+ * the keys there are nor the line of the wrong one, and takes any word for true.
+ */
+static int node_check(const struct config_text *t, yaml_document_t *doc, int index,
+	const cyaml_schema_value_t *s, struct err *e)
+{
+	yaml_node_t *node = yaml_document_get_node(doc, index);
+	int r = 0;
+
+	if (s->type == CYAML_BOOL && scalar_of(doc, index) && !is_bool(scalar_of(doc, index)))
+		return mark_err(t, &node->start_mark, e, "this must be true or false");
+	if (node->type == YAML_SEQUENCE_NODE && s->type == CYAML_SEQUENCE) {
+		for (yaml_node_item_t *i = node->data.sequence.items.start;
+			i < node->data.sequence.items.top && r >= 0; i++)
+			r = node_check(t, doc, *i, s->sequence.entry, e);
+		return r;
+	}
+	if (node->type != YAML_MAPPING_NODE || s->type != CYAML_MAPPING)
+		return 0;
+	for (yaml_node_pair_t *p = node->data.mapping.pairs.start;
+		p < node->data.mapping.pairs.top && r >= 0; p++) {
+		const yaml_node_t *k = yaml_document_get_node(doc, p->key);
+		const char *key = scalar_of(doc, p->key);
+		const cyaml_schema_field_t *f = key ? field_find(s, key) : NULL;
+
+		if (!f)
+			return key_err(t, s, k, key ? key : "", e);
+		for (yaml_node_pair_t *o = node->data.mapping.pairs.start; o < p; o++)
+			if (!strcmp(scalar_of(doc, o->key), key)) {
+				char text[96];
+
+				snprintf(text, sizeof(text), "'%s' is given twice", f->key);
+				return mark_err(t, &k->start_mark, e, text);
+			}
+		r = node_check(t, doc, p->value, &f->value, e);
+	}
+	return r;
+}
+
+static int doc_check(const struct config_text *t, const cyaml_schema_value_t *schema, struct err *e)
+{
+	yaml_document_t doc;
+	int r = doc_load(t, e, &doc);
+
+	if (r < 0)
+		return r;
+	if (!yaml_document_get_root_node(&doc))
+		r = err_set(e, EINVAL, "%s is empty", t->what);
+	else
+		r = node_check(t, &doc, 1, schema, e);
+	yaml_document_delete(&doc);
+	return r;
+}
+
+/* What libcyaml says on the way: the first line is what is wrong, the next the innermost place. */
+struct messages {
+	char text[256], key[64];
+	unsigned int line, column;
+};
+
+static void message_take(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
+{
+	struct messages *m = ctx;
+	char text[256], *p = text, *place;
+
+	vsnprintf(text, sizeof(text), fmt, args);
+	if (!strncmp(p, "Load: ", 6))
+		p += 6;
+	while (isspace((unsigned char)*p))
+		p++;
+	p[strcspn(p, "\n")] = '\0';
+	if (!strncmp(p, "Backtrace", 9))
+		return;
+	if (!m->text[0]) {
+		snprintf(m->text, sizeof(m->text), "%s", p);
+		return;
+	}
+	place = strstr(p, "(line: ");
+	if (!m->line && place)
+		sscanf(place, "(line: %u, column: %u)", &m->line, &m->column);
+	if (!m->key[0])
+		sscanf(p, "in mapping field '%63[^']'", m->key);
+}
+
+int config_yaml_load(
+	const struct config_text *t, const cyaml_schema_value_t *schema, struct err *e, void **ret)
+{
+	struct messages m = {0};
+	const cyaml_config_t cfg = {
+		.log_fn = message_take,
+		.log_ctx = &m,
+		.mem_fn = cyaml_mem,
+		.log_level = CYAML_LOG_WARNING,
+		/* An alias can unfold to more than memory holds. */
+		.flags = CYAML_CFG_NO_ALIAS,
+	};
+	void *data = NULL;
+	cyaml_err_t c;
+	int r = doc_check(t, schema, e);
+
+	if (r < 0)
+		return r;
+	c = cyaml_load_data(t->bytes, t->len, &cfg, schema, &data, NULL);
+	if (c == CYAML_ERR_OOM)
+		return err_set(e, ENOMEM, "%s: out of memory", t->what);
+	/* Without a line the first is meant: the file as a whole. */
+	if (c != CYAML_OK)
+		return err_set(e, EINVAL, "%s:%u:%u: %s%s%s", t->what, m.line ? m.line : 1,
+			m.line ? m.column : 1, m.key, m.key[0] ? ": " : "",
+			m.text[0] && strncmp(m.text, "in ", 3) ? m.text : cyaml_strerror(c));
+	if (!data)
+		return err_set(e, EINVAL, "%s is empty", t->what);
+	*ret = data;
+	return 0;
+}
+
+void config_yaml_free(const cyaml_schema_value_t *schema, void *data)
+{
+	const cyaml_config_t cfg = {.mem_fn = cyaml_mem, .log_level = CYAML_LOG_ERROR};
+
+	cyaml_free(&cfg, schema, data, 0);
+}
+
+/* The child of @node that @step names: a key, or an entry's number. NULL: there is none. */
+static yaml_node_t *node_step(yaml_document_t *doc, yaml_node_t *node, const char *step)
+{
+	if (node->type == YAML_SEQUENCE_NODE) {
+		size_t i = strtoul(step, NULL, 10);
+		yaml_node_item_t *first = node->data.sequence.items.start;
+
+		return i < (size_t)(node->data.sequence.items.top - first)
+			       ? yaml_document_get_node(doc, first[i])
+			       : NULL;
+	}
+	if (node->type != YAML_MAPPING_NODE)
+		return NULL;
+	for (yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top;
+		p++) {
+		const char *key = scalar_of(doc, p->key);
+
+		if (key && !strcmp(key, step))
+			return yaml_document_get_node(doc, p->value);
+	}
+	return NULL;
+}
+
+int config_yaml_blame(const struct config_text *t, const struct config_at *at, int r)
+{
+	char path[sizeof(at->bad)], *rest = path, *step;
+	yaml_document_t doc;
+	yaml_node_t *node;
+	yaml_mark_t mark;
+
+	snprintf(path, sizeof(path), "%s", at->bad[0] ? at->bad : at->base);
+	if (r != -EINVAL || doc_load(t, NULL, &doc) < 0)
+		return err_wrap(at->e, r, "%s", t->what);
+	node = yaml_document_get_root_node(&doc);
+	mark = node->start_mark;
+	/* What is missing is blamed on what it is missing in. */
+	while (node && (step = strsep(&rest, "/"))) {
+		node = *step ? node_step(&doc, node, step) : node;
+		if (node)
+			mark = node->start_mark;
+	}
+	yaml_document_delete(&doc);
+	return err_wrap(at->e, r, "%s:%zu:%zu", t->what, mark.line + 1, mark.column + 1);
+}

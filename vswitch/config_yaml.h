@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * YAML against a schema, and where in the text something stands, so that what is wrong with a value
+ * can be said with its line. Private to config*.c.
+ */
+#ifndef VIADUCT_VSWITCH_CONFIG_YAML_H
+#define VIADUCT_VSWITCH_CONFIG_YAML_H
+
+#include <cyaml/cyaml.h>
+#include <stddef.h>
+
+#include "common/err.h"
+
+/* Text as it stands in a file, or came over the control socket. */
+struct config_text {
+	const char *what; /* its name in messages */
+	const void *bytes;
+	size_t len;
+};
+
+/* Which value is being looked at, as in "ports/3/vlan/access"; "" is all of it. */
+struct config_at {
+	struct err *e;
+	char base[64];
+	char bad[160];
+};
+
+/* The value @key below @at->base is wrong. Returns -EINVAL. */
+int config_bad(struct config_at *at, const char *key, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/*
+ * Read @t as @schema says into *@ret: config_yaml_free(). Keys that are not in the schema or come twice
+ * are refused, as is what is neither true nor false where that is wanted. Returns 0, -EINVAL with
+ * "WHAT:LINE:COLUMN: reason" in @e, or -ENOMEM.
+ */
+int config_yaml_load(
+	const struct config_text *t, const cyaml_schema_value_t *schema, struct err *e, void **ret);
+void config_yaml_free(const cyaml_schema_value_t *schema, void *data);
+
+/* Put "WHAT:LINE:COLUMN: " of the value @at names in front of what @at->e says. Returns @r. */
+int config_yaml_blame(const struct config_text *t, const struct config_at *at, int r);
+
+#endif
