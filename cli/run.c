@@ -48,7 +48,7 @@ static const struct argp_option options[] = {
 	{"hugepages", OPT_HUGE, NULL, 0, "Guest memory from 2 MiB pages", 0},
 	{"assign", OPT_ASSIGN, "BDF[,BDF...]", 0,
 		"Give the guest this PCI function, bound to vfio-pci; may be repeated", 0},
-	{"net", OPT_NET, "KIND=ARG[,mac=][,queues=][,mtu=][,mode=]", 0,
+	{"net", OPT_NET, "KIND=ARG[,mac=][,queues=][,mtu=][,mode=][,packed=off]...", 0,
 		"Give the guest a virtio network device on a tap interface (tap=NAME) or a "
 		"switch's "
 		"socket (vhost-user=PATH); may be repeated",

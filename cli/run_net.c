@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
+
 #include "common/cleanup.h"
 #include "devices/vhost_user.h"
 
@@ -43,6 +47,7 @@ static int vhost_create(
 		.pairs = o->dev.pairs,
 		.mtu = o->dev.mtu,
 		.mem = g->vm->mem,
+		.without = o->dev.without,
 		.wait_ms = VHOST_WAIT_MS,
 	};
 
@@ -98,8 +103,47 @@ static int key_number(const char *key, const char *val, unsigned int min, unsign
 	return 0;
 }
 
+#define BIT(n) (1ull << (n))
+
+#define TSO_FEATURES                                                        \
+	(BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6) |      \
+		BIT(VIRTIO_NET_F_GUEST_ECN) | BIT(VIRTIO_NET_F_GUEST_UFO) | \
+		BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) | \
+		BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_HOST_UFO))
+
+/* What a guest need not be offered though the back end has it. Segmentation needs checksums. */
+static const struct {
+	const char *key;
+	uint64_t features;
+} switches[] = {
+	{"csum", BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM) | TSO_FEATURES},
+	{"tso", TSO_FEATURES},
+	{"mrg", BIT(VIRTIO_NET_F_MRG_RXBUF)},
+	{"packed", BIT(VIRTIO_F_RING_PACKED)},
+	{"in_order", BIT(VIRTIO_F_IN_ORDER)},
+	{"indirect", BIT(VIRTIO_RING_F_INDIRECT_DESC)},
+	{"event_idx", BIT(VIRTIO_RING_F_EVENT_IDX)},
+};
+
+/* 1: it is one of them. */
+static int key_switch(struct net_option *o, const char *key, const char *val, struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(switches); i++) {
+		if (strcmp(key, switches[i].key) != 0)
+			continue;
+		if (!strcmp(val, "off"))
+			o->dev.without |= switches[i].features;
+		else if (strcmp(val, "on") != 0)
+			return err_set(
+				e, EINVAL, "%s=%s: write %s=on or %s=off", key, val, key, key);
+		return 1;
+	}
+	return 0;
+}
+
 static int key_parse(struct net_option *o, const char *key, const char *val, struct err *e)
 {
+	char known[128] = "";
 	unsigned int v;
 	int r;
 
@@ -123,8 +167,14 @@ static int key_parse(struct net_option *o, const char *key, const char *val, str
 			return err_set(e, EINVAL, "mode=%s: write mode=server or mode=client", val);
 		return 0;
 	}
-	return err_set(e, EINVAL, "'%s' is no setting of %s; mac=, queues=%s are", key,
-		o->kind->name, o->kind->create == vhost_create ? ", mtu= and mode=" : " and mtu=");
+	r = key_switch(o, key, val, e);
+	if (r)
+		return r < 0 ? r : 0;
+	for (size_t i = 0; i < ARRAY_SIZE(switches); i++)
+		snprintf(known + strlen(known), sizeof(known) - strlen(known),
+			", %s=", switches[i].key);
+	return err_set(e, EINVAL, "'%s' is no setting of %s; there are mac=, queues=, mtu=%s%s",
+		key, o->kind->name, o->kind->create == vhost_create ? ", mode=" : "", known);
 }
 
 static int kind_parse(struct net_option *o, char *text, struct err *e)

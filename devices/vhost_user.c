@@ -17,29 +17,27 @@
 #include <sys/socket.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "devices/vhost_user_packed.h"
 #include "devices/vhost_user_session.h"
 #include "devices/vhost_user_socket.h"
 
 #define BIT(n) (UINT64_C(1) << (n))
 
-#define RING_INDIRECT_DESC 28 /* Virtio 1.2 §6 */
-#define RING_EVENT_IDX     29
-
 /* Every back end for Virtio 1 in use has these. */
-#define FEATURES_BASIC (BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(RING_INDIRECT_DESC) | BIT(RING_EVENT_IDX))
-/*
- * Never the packed ring: how far a dead back end came cannot be read from one, and the guest would
- * have to reset its device.
- */
+#define FEATURES_BASIC                                                    \
+	(BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_RING_F_INDIRECT_DESC) | \
+		BIT(VIRTIO_RING_F_EVENT_IDX))
 #define FEATURES_MOST                                                             \
 	(FEATURES_BASIC | BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM) | \
 		BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6) |     \
 		BIT(VIRTIO_NET_F_GUEST_ECN) | BIT(VIRTIO_NET_F_GUEST_UFO) |       \
 		BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) |       \
-		BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_HOST_UFO) | BIT(VIRTIO_F_IN_ORDER))
+		BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_HOST_UFO) |         \
+		BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_IN_ORDER))
 
 /*
  * "User addresses" are gpas from here on: the protocol wants an address space of the front end's,
@@ -50,7 +48,7 @@
 #define REPLY_MS      5000
 #define GRACE_MS      3000
 #define RETRY_MIN_MS  20
-#define RETRY_MAX_MS  500
+#define RETRY_MAX_MS  200
 #define RING_SIZE_MAX 32768u
 
 struct vhost_user {
@@ -70,10 +68,12 @@ struct vhost_user {
 	int peer;          /* the session's socket, for shutdown(); -1 = there is no session */
 	bool known;        /* a back end was asked what it can do ... */
 	uint64_t features; /* ... and this was the answer */
+	bool keeps_record; /* of descriptors in flight */
 	/* What the device wants, in want.n, .pairs, .features, .ring; and how far the thread is. */
 	bool want_on, is_on;
 	unsigned int is_pairs;
 	bool restart; /* the next start follows a loss */
+	bool stuck;   /* a ring does not say where it goes on: nothing starts before a reset */
 	bool hung;    /* the session was ended because it held up the device */
 	bool inflight_stale;
 	struct vu_plan want;
@@ -151,37 +151,65 @@ static void mem_del(struct gmem_listener *l, const struct gmem_region *r)
 
 /* ---- the rings ---- */
 
-/* Virtio 1.2 §2.7: alignments and sizes; inside memory, so that the used index can be read. */
-static int ring_check(const struct vhost_user *vu, const struct net_ring *n, struct err *e)
+/* Where the parts of a ring lie, Virtio 1.2 §2.7 and §2.8.10.1. */
+struct layout {
+	uint64_t desc, avail, used; /* bytes */
+	unsigned int avail_align;
+};
+
+static struct layout layout_of(uint64_t features, uint64_t size)
 {
-	uint64_t size = n->size;
+	if (features & BIT(VIRTIO_F_RING_PACKED))
+		return (struct layout){16 * size, 4, 4, 4};
+	return (struct layout){16 * size, 6 + 2 * size, 6 + 8 * size, 2};
+}
+
+/* Alignments and sizes; inside memory, so that it can be read how far a dead back end came. */
+static int ring_check(
+	const struct vhost_user *vu, uint64_t features, const struct net_ring *n, struct err *e)
+{
+	const struct layout l = layout_of(features, n->size);
+	bool packed = features & BIT(VIRTIO_F_RING_PACKED);
 
 	if (n->index >= 2 * vu->be.max_pairs)
 		return err_set(e, EINVAL, "%s: ring %u of %u", vu->be.name, n->index,
 			2 * vu->be.max_pairs);
-	if (!size || size > RING_SIZE_MAX || (size & (size - 1)))
+	if (!n->size || n->size > RING_SIZE_MAX || (!packed && (n->size & (n->size - 1))))
 		return err_set(
 			e, EINVAL, "%s: ring %u has %u entries", vu->be.name, n->index, n->size);
-	if ((n->desc & 15) || (n->avail & 1) || (n->used & 3))
+	if (packed && (n->last_avail & 0x7fff) >= n->size)
+		return err_set(e, EINVAL, "%s: ring %u of %u entries goes on at %u", vu->be.name,
+			n->index, n->size, n->last_avail & 0x7fff);
+	if ((n->desc & 15) || (n->avail & (l.avail_align - 1)) || (n->used & 3))
 		return err_set(e, EINVAL, "%s: ring %u is not aligned", vu->be.name, n->index);
-	if (!gmem_hva(vu->cfg.mem, n->desc, 16 * size) ||
-		!gmem_hva(vu->cfg.mem, n->avail, 6 + 2 * size) ||
-		!gmem_hva(vu->cfg.mem, n->used, 6 + 8 * size))
+	if (!gmem_hva(vu->cfg.mem, n->desc, l.desc) || !gmem_hva(vu->cfg.mem, n->avail, l.avail) ||
+		!gmem_hva(vu->cfg.mem, n->used, l.used))
 		return err_set(e, EFAULT, "%s: ring %u lies outside the guest's memory",
 			vu->be.name, n->index);
 	return 0;
 }
 
 /*
- * Where a ring goes on that nobody told us the end of: what is in the used ring is done, all after
- * it is not. Descriptors are used in order or, where they are not, the inflight region knows.
+ * Where a ring goes on that nobody told us the end of: what is used is done, all after it is not.
+ * Descriptors are used in order or, where they are not, the inflight region knows. -EUCLEAN: it
+ * cannot be told.
  */
-static uint16_t ring_used_idx(const struct vhost_user *vu, const struct net_ring *n)
+static int ring_resume(const struct vhost_user *vu, const struct net_ring *n, uint16_t *ret)
 {
-	const uint16_t *idx = gmem_hva(vu->cfg.mem, n->used - USER_BASE + 2, 2);
+	bool inflight = vu->inflight.fd >= 0;
+	const uint16_t *idx;
+	int r;
 
+	if (vu->plan.features & BIT(VIRTIO_F_RING_PACKED)) {
+		r = vu_packed_resume(gmem_hva(vu->cfg.mem, n->desc - USER_BASE, 16ull * n->size),
+			n->size, vu->plan.features, !inflight, ret);
+		/* Its own record is the better one; ours only says where to begin looking. */
+		return inflight ? 0 : r;
+	}
+	idx = gmem_hva(vu->cfg.mem, n->used - USER_BASE + 2, 2);
 	/* Pairs with the back end's release of used->idx; it is dead or has stopped. */
-	return __atomic_load_n(idx, __ATOMIC_ACQUIRE);
+	*ret = __atomic_load_n(idx, __ATOMIC_ACQUIRE);
+	return 0;
 }
 
 /* ---- events ---- */
@@ -203,6 +231,14 @@ static void announce(struct vhost_user *vu)
 	pthread_mutex_lock(&vu->event_lock);
 	if (vu->attached && vu->events.announce)
 		vu->events.announce(vu->events.ctx);
+	pthread_mutex_unlock(&vu->event_lock);
+}
+
+static void ring_broken(struct vhost_user *vu, unsigned int index, const char *why)
+{
+	pthread_mutex_lock(&vu->event_lock);
+	if (vu->attached)
+		vu->events.broken(vu->events.ctx, index, why);
 	pthread_mutex_unlock(&vu->event_lock);
 }
 
@@ -276,7 +312,7 @@ static int session_apply(struct vhost_user *vu, struct err *e)
 	int r = 0;
 
 	pthread_mutex_lock(&vu->lock);
-	on = vu->want_on;
+	on = vu->want_on && !vu->stuck;
 	pairs = vu->want.pairs;
 	restart = vu->restart;
 	calls_take(vu, call_new);
@@ -369,6 +405,7 @@ static int session_run(struct vhost_user *vu, int *sock, struct err *e)
 	pthread_mutex_lock(&vu->lock);
 	vu->known = true;
 	vu->features = vu->session.features;
+	vu->keeps_record = vu->session.protocol & BIT(VU_PF_INFLIGHT_SHMFD);
 	vu->stats.connected = true;
 	pthread_cond_broadcast(&vu->changed);
 	pthread_mutex_unlock(&vu->lock);
@@ -407,6 +444,7 @@ static void session_count(struct vhost_user *vu, int r, const struct err *e)
  */
 static int session_end(struct vhost_user *vu, int r, struct err *e)
 {
+	unsigned int broken = VU_RINGS;
 	bool lost;
 
 	pthread_mutex_lock(&vu->lock);
@@ -416,12 +454,13 @@ static int session_end(struct vhost_user *vu, int r, struct err *e)
 	vu->peer = -1;
 	/* Closed before the rings are looked at: a live one knows from here on. */
 	vu_session_close(&vu->session);
-	if (vu->is_on) {
-		for (unsigned int i = 0; i < vu->plan.n; i++)
-			vu->want.ring[i].last_avail = ring_used_idx(vu, &vu->plan.ring[i]);
+	for (unsigned int i = 0; vu->is_on && i < vu->plan.n; i++) {
+		if (ring_resume(vu, &vu->plan.ring[i], &vu->want.ring[i].last_avail) < 0)
+			broken = vu->plan.ring[i].index;
 	}
 	lost = vu->is_on && vu->want_on;
 	vu->restart |= lost;
+	vu->stuck |= lost && broken < VU_RINGS;
 	vu->running = vu->is_on = false;
 	vu->stats.connected = vu->stats.running = false;
 	session_count(vu, vu->quit ? 0 : r, e);
@@ -433,6 +472,10 @@ static int session_end(struct vhost_user *vu, int r, struct err *e)
 		if (vu->plan.call[vu->plan.ring[i].index] >= 0)
 			eventfd_signal(vu->plan.call[vu->plan.ring[i].index]);
 	}
+	if (lost && broken < VU_RINGS)
+		ring_broken(vu, broken,
+			"its back end died, keeps no record of buffers in flight, and the ring "
+			"does not tell which were used");
 	if (vu->link_up && !vu->link_down_at)
 		vu->link_down_at = vu_now_ms() + vu->cfg.grace_ms;
 	return r;
@@ -580,7 +623,7 @@ static int vu_start(struct net_backend *be, const struct net_start *s, struct er
 	if (s->n > VU_RINGS)
 		return err_set(e, EINVAL, "%s: %u rings", be->name, s->n);
 	for (unsigned int i = 0; i < s->n; i++) {
-		int r = ring_check(vu, &s->ring[i], e);
+		int r = ring_check(vu, s->features, &s->ring[i], e);
 
 		if (r < 0)
 			return r;
@@ -596,7 +639,7 @@ static int vu_start(struct net_backend *be, const struct net_start *s, struct er
 		vu->want.ring[i].used += USER_BASE;
 	}
 	vu->want_on = true;
-	vu->restart = false;
+	vu->restart = vu->stuck = false;
 	/* A new life of the device: what was in flight in the last one is no more. */
 	vu->inflight_stale = true;
 	pthread_mutex_unlock(&vu->lock);
@@ -707,6 +750,10 @@ static void features_settle(struct vhost_user *vu)
 			break;
 	}
 	vu->be.features = vu->known ? vu->features & FEATURES_MOST : FEATURES_BASIC;
+	vu->be.features &= ~vu->cfg.without;
+	/* A packed ring that is used in order does not tell how far a dead back end came. */
+	if (vu->be.features & BIT(VIRTIO_F_RING_PACKED) && !vu->keeps_record)
+		vu->be.features &= ~BIT(VIRTIO_F_IN_ORDER);
 	pthread_mutex_unlock(&vu->lock);
 }
 

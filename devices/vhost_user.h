@@ -25,7 +25,8 @@ struct vhost_user_config {
 	const char *path; /* of the socket; copied */
 	bool client;      /* connect to it; else listen there */
 	unsigned int pairs;
-	uint16_t mtu; /* told to a back end that can be told; 0 = nothing */
+	uint16_t mtu;     /* told to a back end that can be told; 0 = nothing */
+	uint64_t without; /* features not to be offered to the guest */
 	/*
 	 * Made with gmem_config.sealed: a back end must not be able to cut pages from it. Must
 	 * outlive the back end.

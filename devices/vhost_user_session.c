@@ -309,8 +309,12 @@ static int ring_start(
 	struct vu_session *s, const struct vu_plan *p, const struct net_ring *n, struct err *e)
 {
 	struct vu_msg addr = vu_msg_make(VU_SET_VRING_ADDR, sizeof(addr.addr));
+	uint32_t base = n->last_avail;
 	int r;
 
+	/* "Vring descriptor indices for packed virtqueues": next used above next available. */
+	if (p->features & BIT(VIRTIO_F_RING_PACKED))
+		base |= base << 16;
 	addr.addr = (struct vu_vring_addr){
 		.index = n->index,
 		.desc = n->desc,
@@ -319,7 +323,7 @@ static int ring_start(
 	};
 	r = tell_state(s, VU_SET_VRING_NUM, n->index, n->size, e);
 	if (r == 0)
-		r = tell_state(s, VU_SET_VRING_BASE, n->index, n->last_avail, e);
+		r = tell_state(s, VU_SET_VRING_BASE, n->index, base, e);
 	if (r == 0)
 		r = tell(s, &addr, e);
 	if (r == 0)
@@ -383,6 +387,27 @@ int vu_session_start(struct vu_session *s, const struct vu_plan *p, struct vu_in
 	return r < 0 ? r : barrier(s, e);
 }
 
+/* Where the i-th ring of the plan goes on. */
+static int base_get(
+	struct vu_session *s, const struct vu_plan *p, unsigned int i, struct err *e, uint16_t *ret)
+{
+	struct vu_msg m = vu_msg_make(VU_GET_VRING_BASE, sizeof(m.state)), reply;
+	bool packed = p->features & BIT(VIRTIO_F_RING_PACKED);
+	int r;
+
+	m.state.index = p->ring[i].index;
+	r = ask(s, &m, e, &reply);
+	if (r < 0)
+		return r;
+	/* Packed: the upper half may be the used index, or nothing at all (DPDK). */
+	if (reply.state.index != p->ring[i].index || (!packed && reply.state.num > UINT16_MAX) ||
+		(packed && (reply.state.num & 0x7fff) >= p->ring[i].size))
+		return err_set(e, EPROTO, "GET_VRING_BASE of ring %u: ring %u at %u",
+			p->ring[i].index, reply.state.index, reply.state.num);
+	*ret = (uint16_t)reply.state.num;
+	return 0;
+}
+
 int vu_session_stop(
 	struct vu_session *s, const struct vu_plan *p, uint16_t *ret_base, struct err *e)
 {
@@ -390,18 +415,8 @@ int vu_session_stop(
 
 	for (unsigned int i = 0; r == 0 && i < p->n; i++)
 		r = vu_session_enable(s, p->ring[i].index, false, e);
-	for (unsigned int i = 0; r == 0 && i < p->n; i++) {
-		struct vu_msg m = vu_msg_make(VU_GET_VRING_BASE, sizeof(m.state)), reply;
-
-		m.state.index = p->ring[i].index;
-		r = ask(s, &m, e, &reply);
-		if (r < 0)
-			return r;
-		if (reply.state.index != p->ring[i].index || reply.state.num > UINT16_MAX)
-			return err_set(e, EPROTO, "GET_VRING_BASE of ring %u: ring %u at %u",
-				p->ring[i].index, reply.state.index, reply.state.num);
-		ret_base[i] = (uint16_t)reply.state.num;
-	}
+	for (unsigned int i = 0; r == 0 && i < p->n; i++)
+		r = base_get(s, p, i, e, &ret_base[i]);
 	if (r == 0 && has(s, VU_PF_STATUS))
 		r = tell_u64(s, VU_SET_STATUS, 0, e);
 	return r;

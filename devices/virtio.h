@@ -34,6 +34,7 @@ struct vnet_config {
 	uint8_t mac[6];      /* unicast */
 	uint16_t mtu;        /* told to the guest, at least 68; 0 = not told */
 	unsigned int pairs;  /* 1 .. be->max_pairs */
+	uint64_t without;    /* features not to be offered though the back end has them */
 	uint16_t queue_size; /* largest ring the guest may have, a power of two; 0 = 256 */
 };
 

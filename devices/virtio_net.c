@@ -491,7 +491,7 @@ static int config_check(const struct vnet_config *cfg, const struct net_backend 
 
 static uint64_t features_offered(const struct vnet_config *cfg, const struct net_backend *be)
 {
-	uint64_t f = be->features | OWN_FEATURES;
+	uint64_t f = (be->features & ~cfg->without) | OWN_FEATURES;
 
 	if (be->ops->set_filter)
 		f |= FILTER_FEATURES;
