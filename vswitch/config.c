@@ -26,7 +26,8 @@ struct raw_fdb {
 
 struct raw {
 	char *socket, *group, *prometheus;
-	int *core;
+	int *core, *cores;
+	unsigned int cores_count;
 	uint32_t *memory_mib;
 	bool hugepages;
 	struct raw_fdb fdb;
@@ -56,6 +57,8 @@ static const cyaml_schema_field_t fdb_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_value_t core_schema = {CYAML_VALUE_INT(CYAML_FLAG_DEFAULT, int)};
+
 static const cyaml_schema_field_t top_fields[] = {
 	CYAML_FIELD_STRING_PTR(
 		"socket", CYAML_FLAG_POINTER, struct raw, socket, 1, CONFIG_PATH_MAX - 1),
@@ -64,6 +67,8 @@ static const cyaml_schema_field_t top_fields[] = {
 	CYAML_FIELD_STRING_PTR("prometheus", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw,
 		prometheus, 1, CONFIG_PATH_MAX - 1),
 	CYAML_FIELD_INT_PTR("core", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw, core),
+	CYAML_FIELD_SEQUENCE("cores", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw, cores,
+		&core_schema, 1, SWITCH_CORES_MAX),
 	CYAML_FIELD_UINT_PTR(
 		"memory-mib", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw, memory_mib),
 	CYAML_FIELD_BOOL("hugepages", CYAML_FLAG_OPTIONAL, struct raw, hugepages),
@@ -198,6 +203,28 @@ static int statics_take(const struct raw_fdb *raw, struct config_at *at, struct 
 	return 0;
 }
 
+#define CPU_MAX 1023 /* of a cpu_set_t */
+
+static int cores_take(const struct raw *raw, struct config_at *at, struct switch_config *c)
+{
+	const int *cores = raw->core ? raw->core : raw->cores;
+	const char *key = raw->core ? "core" : "cores";
+
+	if (raw->core && raw->cores)
+		return config_bad(at, "cores", "core and cores say the same; give one of them");
+	c->nr_cores = raw->core ? 1 : raw->cores_count;
+	for (unsigned int i = 0; i < c->nr_cores; i++) {
+		if (cores[i] < 0 || cores[i] > CPU_MAX)
+			return config_bad(at, key, "%s: %d is no CPU", key, cores[i]);
+		for (unsigned int j = 0; j < i; j++)
+			if (cores[j] == cores[i])
+				return config_bad(
+					at, key, "cores: CPU %d is there twice", cores[i]);
+		c->cores[i] = cores[i];
+	}
+	return 0;
+}
+
 static int top_take(const struct raw *raw, struct config_at *at, struct switch_config *c)
 {
 	int r;
@@ -210,13 +237,13 @@ static int top_take(const struct raw *raw, struct config_at *at, struct switch_c
 		strcpy(c->group, raw->group);
 	if (raw->prometheus)
 		strcpy(c->prometheus, raw->prometheus);
-	c->core = raw->core ? *raw->core : -1;
 	c->memory_mib = raw->memory_mib ? *raw->memory_mib : 128;
 	c->hugepages = raw->hugepages;
 	c->fdb_capacity = raw->fdb.capacity ? *raw->fdb.capacity : 16384;
 	c->fdb_ageing_s = raw->fdb.ageing ? *raw->fdb.ageing : 300;
-	if (raw->core && (*raw->core < 0 || *raw->core > 1023))
-		return config_bad(at, "core", "core: %d is no CPU", *raw->core);
+	r = cores_take(raw, at, c);
+	if (r < 0)
+		return r;
 	if (c->memory_mib < 64 || c->memory_mib > 65536)
 		return config_bad(at, "memory-mib", "memory-mib must be 64 to 65536");
 	if (!c->fdb_capacity || c->fdb_capacity > 1u << 20)

@@ -19,6 +19,7 @@
 #define CONFIG_DEV_MAX  256
 
 #define CONFIG_STATICS_MAX 4096
+#define SWITCH_CORES_MAX   16
 
 enum port_kind { PORT_VHOST_USER, PORT_PCI, PORT_TAP, PORT_AF_PACKET, PORT_PCAP, PORT_DEVICE };
 
@@ -31,6 +32,9 @@ struct port_config {
 	char device[CONFIG_DEV_MAX];
 	uint32_t fdb_limit;
 	struct shape shape;
+	/* Its receive queue N is polled by the thread on [N % nr_rx_cores]; none = balanced */
+	int rx_cores[SWITCH_CORES_MAX];
+	unsigned int nr_rx_cores;
 	struct forward_port forward; /* without state: its meters are full at time 0 */
 };
 
@@ -45,7 +49,8 @@ struct switch_config {
 	char socket[CONFIG_PATH_MAX];
 	char group[CONFIG_NAME_MAX];      /* may use the control socket; "" = nobody else */
 	char prometheus[CONFIG_PATH_MAX]; /* where counters are served, "" = nowhere */
-	int core;                         /* -1 = any */
+	int cores[SWITCH_CORES_MAX];      /* a datapath thread on each; none = one, on any */
+	unsigned int nr_cores;
 	uint32_t memory_mib;
 	bool hugepages;
 	uint32_t fdb_capacity, fdb_ageing_s;

@@ -23,6 +23,8 @@ static const cyaml_strval_t flood_names[] = {
 static const cyaml_schema_value_t text_schema = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CONFIG_DEV_MAX - 1)};
 
+static const cyaml_schema_value_t core_schema = {CYAML_VALUE_INT(CYAML_FLAG_DEFAULT, int)};
+
 static const cyaml_schema_field_t vlan_fields[] = {
 	CYAML_FIELD_UINT("access", CYAML_FLAG_OPTIONAL, struct raw_vlan, access),
 	CYAML_FIELD_UINT("native", CYAML_FLAG_OPTIONAL, struct raw_vlan, native),
@@ -96,6 +98,8 @@ static const cyaml_schema_field_t port_fields[] = {
 		no_flood, flood_names, ARRAY_SIZE(flood_names)),
 	CYAML_FIELD_UINT_PTR(
 		"fdb-limit", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_port, fdb_limit),
+	CYAML_FIELD_SEQUENCE("rx-cores", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_port,
+		rx_cores, &core_schema, 1, SWITCH_CORES_MAX),
 	CYAML_FIELD_MAPPING_PTR("vlan", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_port,
 		vlan, vlan_fields),
 	CYAML_FIELD_MAPPING_PTR("anti-spoofing", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
@@ -342,6 +346,9 @@ int config_port_take(const struct raw_port *raw, struct config_at *at, struct po
 	/* Padding too, so that equal descriptions are equal bytes. */
 	memset(c, 0, sizeof(*c));
 	c->fdb_limit = raw->fdb_limit ? *raw->fdb_limit : FDB_LIMIT_NONE;
+	c->nr_rx_cores = raw->rx_cores_count;
+	for (unsigned int i = 0; i < raw->rx_cores_count; i++)
+		c->rx_cores[i] = raw->rx_cores[i];
 	for (const char *s = raw->name; *s; s++)
 		if (!isalnum((unsigned char)*s) && !strchr("-_.", *s))
 			return config_bad(at, "name",

@@ -41,6 +41,8 @@ struct raw_port {
 	int no_flood;
 	uint32_t *mtu;
 	uint32_t *fdb_limit;
+	int *rx_cores;
+	unsigned int rx_cores_count;
 	struct raw_vlan *vlan;
 	struct raw_guard *guard;
 	struct raw_police *police;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <stddef.h>
+
 #include "vswitch/counters.h"
 
 const char *drop_reason_name(enum drop_reason r)
@@ -21,4 +23,14 @@ const char *drop_reason_text(enum drop_reason r)
 	};
 
 	return r < DROP_REASON_COUNT ? texts[r] : "unknown";
+}
+
+void port_counters_add(struct port_counters *sum, const struct port_counters *c)
+{
+	const uint64_t *from = (const uint64_t *)c;
+	uint64_t *to = (uint64_t *)sum;
+
+	/* It holds nothing else. */
+	for (size_t i = 0; i < sizeof(*c) / sizeof(*from); i++)
+		to[i] += counter_read(&from[i]);
 }

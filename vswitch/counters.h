@@ -2,7 +2,8 @@
 /*
  * What became of every frame, per port. A frame that came in at a port leaves by others or is dropped
  * for exactly one reason there; a frame that could not leave is counted at the port it was meant for.
- * Written by the datapath thread alone; others read, and may see one counter newer than the next.
+ * Each datapath thread has its own, written by it alone; others read and add up, and may see one
+ * counter newer than the next.
  */
 #ifndef VIADUCT_VSWITCH_COUNTERS_H
 #define VIADUCT_VSWITCH_COUNTERS_H
@@ -61,10 +62,19 @@ struct port_counters {
 	uint64_t drops[DROP_REASON_COUNT];
 };
 
+/* Add what another thread counts. */
+void port_counters_add(struct port_counters *sum, const struct port_counters *c);
+
 /* For readers of another thread's counters. */
 static inline uint64_t counter_read(const uint64_t *c)
 {
 	return __atomic_load_n(c, __ATOMIC_RELAXED);
+}
+
+/* By any of several threads. */
+static inline void counter_add_shared(uint64_t *c, uint64_t n)
+{
+	__atomic_fetch_add(c, n, __ATOMIC_RELAXED);
 }
 
 /* By the one thread that writes them. */

@@ -1,139 +1,137 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
-#include <poll.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "common/cleanup.h"
-#include "vswitch/datapath.h"
 #include "vswitch/eal.h"
 #include "vswitch/egress.h"
 #include "vswitch/offload_mbuf.h"
 #include "vswitch/shaper.h"
+#include "vswitch/worker.h"
 
 /* Behind ours: it defines container_of() unless somebody has. */
 #include <rte_cycles.h>
-#include <rte_eal.h>
-#include <rte_launch.h>
 #include <rte_mbuf.h>
 #include <rte_memzone.h>
 
-#define WORKER     1
 #define MZ_NAME    "viaduct-switch"
 #define MBUFS      8191
 #define MBUF_CACHE 256
 
-#define SPIN_NS      50000 /* nothing moved for so long: sleep */
-#define SLEEP_MAX_US 100000
-#define QUIET_POLLS  64 /* after so many empty polls a port is asked in every 16th round only */
-#define QUIET_MASK   15
-
-struct datapath {
-	struct forward *fw;
-	struct rte_mempool *pool;
-	const struct rte_memzone *mz;
-
-	/* The datapath holds @lock while it works; @wanted makes it let go between two rounds. */
-	pthread_mutex_t lock;
-	_Atomic unsigned int wanted;
-	_Atomic bool stop;
-	int wake_fd;
-	bool running;
-
-	struct port *active[FORWARD_PORTS_MAX];
-	struct port *by_no[FORWARD_PORTS_MAX];
-	unsigned int nr_active;
-	struct datapath_stats stats;
-	uint64_t now_ns, start_cycles;
-	uint64_t ns_per_cycle; /* times 2^32 */
-	uint64_t round;
-
-	_Atomic uint32_t waiting;                /* buffers in front of ports with a rate limit */
-	struct port *touched[FORWARD_PORTS_MAX]; /* ports something was staged for in this round */
-	unsigned int nr_touched;
-	struct pollfd fds[FORWARD_PORTS_MAX * PORT_QUEUES + 1];
-};
-
-static void port_drop(struct port *p, enum drop_reason reason, uint64_t n)
+static void frame_drop(struct worker *w, struct port *p, enum drop_reason reason, uint64_t n)
 {
-	counter_add(&p->counters.drops[reason], n);
+	counter_add(&w->ports[p->no].counters.drops[reason], n);
 }
 
-/* The first live one; 0 when there is none, which takes nothing. */
-static uint16_t tx_queue(const struct port *p)
+uint16_t port_tx_queue(const struct port *p, unsigned int no)
 {
-	uint32_t live = atomic_load_explicit(&p->tx_live, memory_order_relaxed);
+	uint32_t live = atomic_load_explicit(&p->tx_live, memory_order_acquire);
 
-	return live ? (uint16_t)__builtin_ctz(live) : 0;
+	/* Where nothing is live nothing is taken. */
+	if (!live)
+		return 0;
+	for (no %= (unsigned int)__builtin_popcount(live); no; no--)
+		live &= live - 1;
+	return (uint16_t)__builtin_ctz(live);
 }
 
-static void frames_send(struct port *p, struct rte_mbuf **m, uint16_t n)
+/*
+ * Several threads may send to one queue, and may for a moment while the number of live ones changes.
+ * Nobody waits for a lock that has no other taker, and one thread alone takes none.
+ */
+static uint16_t queue_lock(struct worker *w, struct port *p)
+{
+	uint16_t queue = w->ports[p->no].tx_queue;
+
+	/* Any thread sends what waits: by one queue, to keep its order. */
+	if (p->shaped)
+		queue = port_tx_queue(p, 0);
+	if (w->dp->nr_workers > 1)
+		pthread_spin_lock(&w->dp->tx[p->no][queue].lock);
+	return queue;
+}
+
+static void queue_unlock(struct worker *w, struct port *p, uint16_t queue)
+{
+	if (w->dp->nr_workers > 1)
+		pthread_spin_unlock(&w->dp->tx[p->no][queue].lock);
+}
+
+static void send_count(struct worker *w, struct port *p, uint16_t n, uint16_t sent, uint64_t bytes)
+{
+	struct port_counters *c = &w->ports[p->no].counters;
+	const char *why;
+
+	counter_add(&c->tx_packets, sent);
+	counter_add(&c->tx_bytes, bytes);
+	if (sent < n)
+		frame_drop(w, p, p->ops->up(p, &why) ? DROP_TX_FULL : DROP_PORT_DOWN, n - sent);
+}
+
+static void frames_send(struct worker *w, struct port *p, struct rte_mbuf **m, uint16_t n)
 {
 	uint32_t bytes[PORT_BURST];
+	uint16_t sent, queue;
 	uint64_t sum = 0;
-	uint16_t sent;
-	const char *why;
 
 	for (uint16_t i = 0; i < n; i++)
 		bytes[i] = m[i]->pkt_len;
-	sent = p->ops->tx(p, tx_queue(p), m, n);
+	queue = queue_lock(w, p);
+	sent = p->ops->tx(p, queue, m, n);
+	queue_unlock(w, p, queue);
 	for (uint16_t i = 0; i < sent; i++)
 		sum += bytes[i];
-	counter_add(&p->counters.tx_packets, sent);
-	counter_add(&p->counters.tx_bytes, sum);
-	if (sent < n)
-		port_drop(p, p->ops->up(p, &why) ? DROP_TX_FULL : DROP_PORT_DOWN, n - sent);
+	send_count(w, p, n, sent, sum);
 }
 
-static void stage_flush(struct port *p)
+static void stage_flush(struct worker *w, struct port *p)
 {
-	uint16_t n = p->staged;
+	struct worker_port *wp = &w->ports[p->no];
+	uint16_t n = wp->staged;
 
 	if (!n)
 		return;
-	p->staged = 0;
+	wp->staged = 0;
 	if (p->shaped)
-		egress_push(p, p->stage, n, p->dp->now_ns, frames_send);
+		egress_push(w, p, wp->stage, n, w->now_ns, frames_send);
 	else
-		frames_send(p, p->stage, n);
+		frames_send(w, p, wp->stage, n);
 }
 
 /* Send what @m holds and leave it as it is. */
-static void frame_send_copy(struct port *p, struct rte_mbuf *m)
+static void frame_send_copy(struct worker *w, struct port *p, struct rte_mbuf *m)
 {
-	const char *why;
+	uint16_t queue, sent;
 
 	/* What is staged for it came earlier. */
-	stage_flush(p);
+	stage_flush(w, p);
 	if (p->shaped) {
-		struct rte_mbuf *copy = rte_pktmbuf_copy(m, p->dp->pool, 0, UINT32_MAX);
+		struct rte_mbuf *copy = rte_pktmbuf_copy(m, w->dp->pool, 0, UINT32_MAX);
 
 		if (copy)
-			egress_push(p, &copy, 1, p->dp->now_ns, frames_send);
+			egress_push(w, p, &copy, 1, w->now_ns, frames_send);
 		else
-			port_drop(p, DROP_NO_MEMORY, 1);
-	} else if (p->ops->tx_copy(p, tx_queue(p), m)) {
-		counter_add(&p->counters.tx_packets, 1);
-		counter_add(&p->counters.tx_bytes, m->pkt_len);
-	} else {
-		port_drop(p, p->ops->up(p, &why) ? DROP_TX_FULL : DROP_PORT_DOWN, 1);
+			frame_drop(w, p, DROP_NO_MEMORY, 1);
+		return;
 	}
+	queue = queue_lock(w, p);
+	sent = p->ops->tx_copy(p, queue, m);
+	queue_unlock(w, p, queue);
+	send_count(w, p, 1, sent, sent ? m->pkt_len : 0);
 }
 
-static void stage_add(struct datapath *dp, struct port *p, struct rte_mbuf *m)
+static void stage_add(struct worker *w, struct port *p, struct rte_mbuf *m)
 {
-	if (!p->listed) {
-		p->listed = true;
-		dp->touched[dp->nr_touched++] = p;
+	struct worker_port *wp = &w->ports[p->no];
+
+	if (!wp->listed) {
+		wp->listed = true;
+		w->touched[w->nr_touched++] = p;
 	}
-	p->stage[p->staged++] = m;
-	if (p->staged == PORT_BURST)
-		stage_flush(p);
+	wp->stage[wp->staged++] = m;
+	if (wp->staged == PORT_BURST)
+		stage_flush(w, p);
 }
 
 /* Both change the frame in place; it is ours alone. */
@@ -180,13 +178,13 @@ static bool needs_cutting(struct rte_mbuf *m)
 	return mbuf_needs(m) & (OFFLOAD_TSO4 | OFFLOAD_TSO6);
 }
 
-static void flood_one(struct port *p, struct rte_mbuf *m, bool tagged, const struct forward *fw)
+static void flood_one(struct worker *w, struct port *p, struct rte_mbuf *m, bool tagged)
 {
-	if (!forward_fits(fw, p->no, frame_wire_len(m), tagged)) {
-		port_drop(p, DROP_OVERSIZE, 1);
+	if (!forward_fits(w->dp->fw, p->no, frame_wire_len(m), tagged)) {
+		frame_drop(w, p, DROP_OVERSIZE, 1);
 		return;
 	}
-	frame_send_copy(p, m);
+	frame_send_copy(w, p, m);
 }
 
 /*
@@ -194,8 +192,8 @@ static void flood_one(struct port *p, struct rte_mbuf *m, bool tagged, const str
  * which it has been made whole. Two passes: those who want it in the form of *@tagged, then the
  * others, which leaves it in theirs. Returns to how many, or -1 when a tag could not be put in.
  */
-static int flood_to(struct datapath *dp, struct port *in, struct rte_mbuf *m,
-	const struct verdict *v, bool *tagged, uint32_t needs, bool whole)
+static int flood_to(struct worker *w, struct port *in, struct rte_mbuf *m, const struct verdict *v,
+	bool *tagged, uint32_t needs, bool whole)
 {
 	bool first = *tagged;
 	int reached = 0;
@@ -203,17 +201,17 @@ static int flood_to(struct datapath *dp, struct port *in, struct rte_mbuf *m,
 	for (unsigned int pass = 0; pass < 2; pass++) {
 		bool form = pass ? !first : first;
 
-		for (unsigned int i = 0; i < dp->nr_active; i++) {
-			struct port *p = dp->active[i];
+		for (unsigned int i = 0; i < w->dp->nr_active; i++) {
+			struct port *p = w->dp->active[i];
 
 			if (!(needs & ~p->takes) == whole ||
-				!forward_reaches(dp->fw, in->no, p->no, v) ||
-				forward_egress_tagged(dp->fw, p->no, v->vlan) != form)
+				!forward_reaches(w->dp->fw, in->no, p->no, v) ||
+				forward_egress_tagged(w->dp->fw, p->no, v->vlan) != form)
 				continue;
 			if (!tag_convert(m, *tagged, form, v->vlan))
 				return -1;
 			*tagged = form;
-			flood_one(p, m, form, dp->fw);
+			flood_one(w, p, m, form);
 			reached++;
 		}
 	}
@@ -221,7 +219,7 @@ static int flood_to(struct datapath *dp, struct port *in, struct rte_mbuf *m,
 }
 
 /* What flood_to() left out because it does not take @m as it is. */
-static int flood_whole(struct datapath *dp, struct port *in, struct rte_mbuf *m,
+static int flood_whole(struct worker *w, struct port *in, struct rte_mbuf *m,
 	const struct verdict *v, bool tagged, uint32_t needs)
 {
 	struct rte_mbuf *s;
@@ -229,70 +227,69 @@ static int flood_whole(struct datapath *dp, struct port *in, struct rte_mbuf *m,
 
 	if (!needs_cutting(m)) {
 		mbuf_complete(m);
-		return flood_to(dp, in, m, v, &tagged, needs, true);
+		return flood_to(w, in, m, v, &tagged, needs, true);
 	}
-	for (uint32_t i = 0; n >= 0 && (s = mbuf_segment(m, i, dp->pool)); i++) {
+	for (uint32_t i = 0; n >= 0 && (s = mbuf_segment(m, i, w->dp->pool)); i++) {
 		bool form = tagged;
 
-		n = flood_to(dp, in, s, v, &form, needs, true);
+		n = flood_to(w, in, s, v, &form, needs, true);
 		rte_pktmbuf_free(s);
 	}
 	return n;
 }
 
-static void frame_flood(struct datapath *dp, struct port *in, struct rte_mbuf *m,
-	const struct verdict *v, bool tagged)
+static void frame_flood(
+	struct worker *w, struct port *in, struct rte_mbuf *m, const struct verdict *v, bool tagged)
 {
 	uint32_t needs = mbuf_needs(m);
-	int reached = flood_to(dp, in, m, v, &tagged, needs, false), more = 0;
+	int reached = flood_to(w, in, m, v, &tagged, needs, false), more = 0;
 
 	if (needs && reached >= 0)
-		more = flood_whole(dp, in, m, v, tagged, needs);
+		more = flood_whole(w, in, m, v, tagged, needs);
 	if (reached < 0 || more < 0)
-		port_drop(in, DROP_NO_MEMORY, 1);
+		frame_drop(w, in, DROP_NO_MEMORY, 1);
 	else if (reached + more)
-		counter_add(&in->counters.flooded, 1);
+		counter_add(&w->ports[in->no].counters.flooded, 1);
 	else
-		port_drop(in, DROP_NO_DESTINATION, 1);
+		frame_drop(w, in, DROP_NO_DESTINATION, 1);
 	rte_pktmbuf_free(m);
 }
 
 /* @out does not take the frame as it is: make it whole, or frames that are. */
 static void frame_make_whole(
-	struct datapath *dp, struct port *in, struct port *out, struct rte_mbuf *m)
+	struct worker *w, struct port *in, struct port *out, struct rte_mbuf *m)
 {
 	uint32_t n = offload_segments(mbuf_offload(m), m->pkt_len), i;
 
 	if (!needs_cutting(m)) {
 		mbuf_complete(m);
-		counter_add(&out->counters.completed, 1);
-		stage_add(dp, out, m);
+		counter_add(&w->ports[out->no].counters.completed, 1);
+		stage_add(w, out, m);
 		return;
 	}
 	for (i = 0; i < n; i++) {
-		struct rte_mbuf *s = mbuf_segment(m, i, dp->pool);
+		struct rte_mbuf *s = mbuf_segment(m, i, w->dp->pool);
 
 		if (!s)
 			break;
-		stage_add(dp, out, s);
+		stage_add(w, out, s);
 	}
 	if (i == n)
-		counter_add(&out->counters.cut, 1);
+		counter_add(&w->ports[out->no].counters.cut, 1);
 	else
-		port_drop(in, DROP_NO_MEMORY, 1);
+		frame_drop(w, in, DROP_NO_MEMORY, 1);
 	rte_pktmbuf_free(m);
 }
 
-static void frame_do(
-	struct datapath *dp, struct port *in, struct rte_mbuf *m, const struct verdict *v)
+static void frame_do(struct worker *w, struct port *in, struct rte_mbuf *m, const struct verdict *v)
 {
 	bool tagged = v->tagged, form;
 	struct port *out;
 
 	if (v->kind == VERDICT_DROP) {
-		struct port *at = dp->by_no[v->reason_port];
+		struct port *at = w->dp->by_no[v->reason_port];
 
-		port_drop(at ? at : in, v->reason, 1);
+		frame_drop(w, at ? at : in, v->reason, 1);
 		rte_pktmbuf_free(m);
 		return;
 	}
@@ -301,37 +298,29 @@ static void frame_do(
 		tagged = false;
 	}
 	if (v->kind == VERDICT_FLOOD) {
-		frame_flood(dp, in, m, v, tagged);
+		frame_flood(w, in, m, v, tagged);
 		return;
 	}
-	out = dp->by_no[v->port];
-	form = forward_egress_tagged(dp->fw, v->port, v->vlan);
+	out = w->dp->by_no[v->port];
+	form = forward_egress_tagged(w->dp->fw, v->port, v->vlan);
 	if (!out || !tag_convert(m, tagged, form, v->vlan)) {
-		port_drop(in, DROP_NO_MEMORY, 1);
+		frame_drop(w, in, DROP_NO_MEMORY, 1);
 		rte_pktmbuf_free(m);
 		return;
 	}
 	if (mbuf_needs(m) & ~out->takes)
-		frame_make_whole(dp, in, out, m);
+		frame_make_whole(w, in, out, m);
 	else
-		stage_add(dp, out, m);
+		stage_add(w, out, m);
 }
 
-static unsigned int queue_poll(struct datapath *dp, struct port *p, uint16_t queue)
+void worker_frames(struct worker *w, struct port *in, struct rte_mbuf **m, uint16_t n)
 {
-	struct rte_mbuf *m[PORT_BURST];
+	struct port_counters *c = &w->ports[in->no].counters;
 	struct forward_frame frames[PORT_BURST];
 	struct verdict v[PORT_BURST];
 	uint64_t bytes = 0;
-	uint16_t n;
 
-	if (p->rx[queue].armed) {
-		p->rx[queue].armed = false;
-		p->ops->disarm(p, queue);
-	}
-	n = p->ops->rx(p, queue, m, PORT_BURST);
-	if (!n)
-		return 0;
 	for (uint16_t i = 0; i < n; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(m[i], void *));
 	for (uint16_t i = 0; i < n; i++) {
@@ -343,182 +332,71 @@ static unsigned int queue_poll(struct datapath *dp, struct port *p, uint16_t que
 		};
 		bytes += m[i]->pkt_len;
 	}
-	counter_add(&p->counters.rx_packets, n);
-	counter_add(&p->counters.rx_bytes, bytes);
-	forward_decide(dp->fw, p->no, frames, n, dp->now_ns, v);
+	counter_add(&c->rx_packets, n);
+	counter_add(&c->rx_bytes, bytes);
+	forward_decide(w->dp->fw, in->no, frames, n, w->now_ns, v);
 	for (uint16_t i = 0; i < n; i++)
-		frame_do(dp, p, m[i], &v[i]);
-	return n;
+		frame_do(w, in, m[i], &v[i]);
 }
 
-/* Send what waits and may leave; returns how long until there is more to send. */
-static uint64_t shaped_run(struct datapath *dp)
+void worker_flush(struct worker *w)
+{
+	while (w->nr_touched) {
+		struct port *p = w->touched[--w->nr_touched];
+
+		w->ports[p->no].listed = false;
+		stage_flush(w, p);
+	}
+}
+
+/* Who pushed sees to it that the rest leaves; that others do as well does no harm. */
+uint64_t worker_run_shaped(struct worker *w)
 {
 	uint64_t wait, least = SHAPER_NEVER;
 
-	for (unsigned int i = 0; i < dp->nr_active; i++) {
-		struct port *p = dp->active[i];
+	for (unsigned int i = 0; i < w->dp->nr_active; i++) {
+		struct port *p = w->dp->active[i];
 
 		if (!p->shaped)
 			continue;
-		egress_run(p, dp->now_ns, frames_send);
-		wait = egress_wait_ns(p, dp->now_ns);
+		egress_run(w, p, w->now_ns, frames_send);
+		wait = egress_wait_ns(p, w->now_ns);
 		least = wait < least ? wait : least;
 	}
 	return least;
 }
 
-/* Returns how many frames came in. */
-static unsigned int round_do(struct datapath *dp)
+uint64_t datapath_now_ns(const struct datapath *dp)
 {
-	uint64_t start = rte_rdtsc();
-	unsigned int got = 0;
-
-	dp->now_ns =
-		(uint64_t)((unsigned __int128)(start - dp->start_cycles) * dp->ns_per_cycle >> 32);
-	for (unsigned int i = 0; i < dp->nr_active; i++) {
-		struct port *p = dp->active[i];
-		uint32_t live = atomic_load_explicit(&p->rx_live, memory_order_acquire);
-
-		for (; live; live &= live - 1) {
-			uint16_t queue = (uint16_t)__builtin_ctz(live);
-			struct port_rx *rx = &p->rx[queue];
-			unsigned int n;
-
-			/* Asking costs a lock and two cache lines: ask the quiet ones in turn. */
-			if (rx->quiet >= QUIET_POLLS && ((dp->round ^ p->no) & QUIET_MASK))
-				continue;
-			n = queue_poll(dp, p, queue);
-			rx->quiet = n ? 0 : rx->quiet + (rx->quiet < QUIET_POLLS);
-			got += n;
-		}
-	}
-	while (dp->nr_touched) {
-		struct port *p = dp->touched[--dp->nr_touched];
-
-		p->listed = false;
-		stage_flush(p);
-	}
-	if (atomic_load_explicit(&dp->waiting, memory_order_relaxed))
-		shaped_run(dp);
-	dp->round++;
-	counter_add(&dp->stats.rounds, 1);
-	if (got) {
-		counter_add(&dp->stats.busy_rounds, 1);
-		counter_add(&dp->stats.busy_cycles, rte_rdtsc() - start);
-	}
-	return got;
-}
-
-/* Returns whether something came in at @p; otherwise what to wait for is behind dp->fds[*@n]. */
-static bool port_arm(struct datapath *dp, struct port *p, unsigned int *n, int *timeout_us)
-{
-	uint32_t live = atomic_load_explicit(&p->rx_live, memory_order_acquire);
-
-	for (; live; live &= live - 1) {
-		uint16_t queue = (uint16_t)__builtin_ctz(live);
-		int fd = -1;
-
-		p->rx[queue].armed = true;
-		if (p->ops->arm(p, queue, &fd, timeout_us)) {
-			p->rx[queue].quiet = 0;
-			return true;
-		}
-		if (fd >= 0)
-			dp->fds[(*n)++] = (struct pollfd){.fd = fd, .events = POLLIN};
-	}
-	return false;
-}
-
-static void queues_wake(struct datapath *dp)
-{
-	for (unsigned int i = 0; i < dp->nr_active; i++)
-		for (unsigned int q = 0; q < PORT_QUEUES; q++)
-			dp->active[i]->rx[q].quiet = 0;
-}
-
-/*
- * The order is: ask each port to wake us, barrier, look again (arm() does these), sleep. Something
- * that comes in between is seen by the look or wakes the sleep.
- */
-static void idle_sleep(struct datapath *dp)
-{
-	struct timespec ts;
-	int timeout_us = SLEEP_MAX_US;
-	unsigned int n = 0;
-	bool again = false;
-	uint64_t count;
-
-	dp->fds[n++] = (struct pollfd){.fd = dp->wake_fd, .events = POLLIN};
-	for (unsigned int i = 0; i < dp->nr_active && !again; i++)
-		again = port_arm(dp, dp->active[i], &n, &timeout_us);
-	if (!again && atomic_load_explicit(&dp->waiting, memory_order_relaxed)) {
-		uint64_t wait_us = shaped_run(dp) / 1000;
-
-		timeout_us = wait_us < (uint64_t)timeout_us ? (int)wait_us : timeout_us;
-	}
-	if (!again) {
-		counter_add(&dp->stats.sleeps, 1);
-		ts = (struct timespec){.tv_nsec = timeout_us * 1000};
-		pthread_mutex_unlock(&dp->lock);
-		ppoll(dp->fds, n, &ts, NULL);
-		while (atomic_load(&dp->wanted))
-			sched_yield();
-		pthread_mutex_lock(&dp->lock);
-		if (dp->fds[0].revents & POLLIN)
-			(void)!read(dp->wake_fd, &count, sizeof(count));
-	}
-	queues_wake(dp);
-}
-
-static int datapath_loop(void *arg)
-{
-	struct datapath *dp = arg;
-	uint64_t busy_at = 0, aged_s = 0;
-
-	pthread_mutex_lock(&dp->lock);
-	while (!atomic_load_explicit(&dp->stop, memory_order_relaxed)) {
-		if (atomic_load_explicit(&dp->wanted, memory_order_relaxed)) {
-			pthread_mutex_unlock(&dp->lock);
-			while (atomic_load(&dp->wanted))
-				sched_yield();
-			pthread_mutex_lock(&dp->lock);
-		}
-		if (round_do(dp))
-			busy_at = dp->now_ns;
-		else if (dp->now_ns - busy_at > SPIN_NS)
-			idle_sleep(dp);
-		if (dp->now_ns / 1000000000u != aged_s) {
-			aged_s = dp->now_ns / 1000000000u;
-			fdb_age(dp->fw->fdb, (uint32_t)aged_s);
-		}
-	}
-	pthread_mutex_unlock(&dp->lock);
-	return 0;
-}
-
-void datapath_pause(struct datapath *dp)
-{
-	/* A sleeping datapath has let go of the lock. */
-	atomic_fetch_add(&dp->wanted, 1);
-	pthread_mutex_lock(&dp->lock);
-}
-
-void datapath_resume(struct datapath *dp)
-{
-	uint64_t one = 1;
-
-	atomic_fetch_sub(&dp->wanted, 1);
-	pthread_mutex_unlock(&dp->lock);
-	/* What it sleeps upon may have changed. */
-	(void)!write(dp->wake_fd, &one, sizeof(one));
+	return (uint64_t)((unsigned __int128)(rte_rdtsc() - dp->start_cycles) * dp->ns_per_cycle >>
+			  32);
 }
 
 uint32_t datapath_now_s(const struct datapath *dp)
 {
-	uint64_t cycles = rte_rdtsc() - dp->start_cycles;
+	return (uint32_t)(datapath_now_ns(dp) / 1000000000u);
+}
 
-	return (uint32_t)(((unsigned __int128)cycles * dp->ns_per_cycle >> 32) / 1000000000u);
+void datapath_pause(struct datapath *dp)
+{
+	/* One that sleeps has let go of its lock. */
+	atomic_fetch_add(&dp->wanted, 1);
+	for (unsigned int i = 0; i < dp->nr_workers; i++)
+		pthread_mutex_lock(&dp->workers[i]->lock);
+}
+
+void datapath_resume(struct datapath *dp)
+{
+	atomic_fetch_sub(&dp->wanted, 1);
+	for (unsigned int i = dp->nr_workers; i-- > 0;)
+		pthread_mutex_unlock(&dp->workers[i]->lock);
+}
+
+static void layout_change(struct datapath *dp)
+{
+	atomic_fetch_add(&dp->layout, 1);
+	for (unsigned int i = 0; i < dp->nr_workers; i++)
+		worker_wake(dp->workers[i]);
 }
 
 struct datapath *datapath_of_process(void)
@@ -536,15 +414,13 @@ static int datapath_init(struct datapath *dp, const struct switch_config *cfg, s
 		.ageing_s = cfg->fdb_ageing_s,
 		.seed = rte_rdtsc() * 0x9e3779b97f4a7c15ull ^ (uint64_t)getpid(),
 	};
-	int core, r;
+	int cores[SWITCH_CORES_MAX], r;
+	unsigned int n = 0;
 
 	r = forward_create(&fdb, &dp->fw);
 	if (r < 0)
 		return err_sys(e, -r, "make a table of %u addresses", cfg->fdb_capacity);
-	dp->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (dp->wake_fd < 0)
-		return err_sys(e, errno, "eventfd");
-	r = eal_start(cfg, e, &core);
+	r = eal_start(cfg, e, cores, &n);
 	if (r < 0)
 		return r;
 	dp->pool = rte_pktmbuf_pool_create("frames", MBUFS, MBUF_CACHE, MBUF_PRIVATE,
@@ -557,22 +433,27 @@ static int datapath_init(struct datapath *dp, const struct switch_config *cfg, s
 	*(struct datapath **)dp->mz->addr = dp;
 	dp->ns_per_cycle = (1000000000ull << 32) / rte_get_tsc_hz();
 	dp->start_cycles = rte_rdtsc();
-	r = rte_eal_remote_launch(datapath_loop, dp, WORKER);
-	if (r < 0)
-		return err_sys(e, -r, "start the datapath thread on CPU %d", core);
-	dp->running = true;
-	return 0;
+	for (; r >= 0 && dp->nr_workers < n; dp->nr_workers += r >= 0) {
+		unsigned int no = dp->nr_workers;
+
+		r = worker_create(dp, no, cores[no], e, &dp->workers[no]);
+	}
+	for (unsigned int i = 0; r >= 0 && i < n; i++)
+		r = worker_launch(dp->workers[i], e);
+	return r;
 }
 
 int datapath_create(const struct switch_config *cfg, struct err *e, struct datapath **ret)
 {
-	struct datapath *dp = calloc(1, sizeof(*dp));
+	struct datapath *dp = aligned_alloc(64, sizeof(*dp));
 	int r;
 
 	if (!dp)
 		return err_set(e, ENOMEM, "out of memory");
-	dp->wake_fd = -1;
-	pthread_mutex_init(&dp->lock, NULL);
+	memset(dp, 0, sizeof(*dp));
+	for (unsigned int i = 0; i < FORWARD_PORTS_MAX * PORT_QUEUES; i++)
+		pthread_spin_init(
+			&dp->tx[i / PORT_QUEUES][i % PORT_QUEUES].lock, PTHREAD_PROCESS_PRIVATE);
 	r = datapath_init(dp, cfg, e);
 	if (r < 0) {
 		datapath_destroy(dp);
@@ -584,20 +465,14 @@ int datapath_create(const struct switch_config *cfg, struct err *e, struct datap
 
 void datapath_destroy(struct datapath *dp)
 {
-	uint64_t one = 1;
-
 	if (!dp)
 		return;
-	if (dp->running) {
-		atomic_store(&dp->stop, true);
-		(void)!write(dp->wake_fd, &one, sizeof(one));
-		rte_eal_wait_lcore(WORKER);
-	}
+	atomic_store(&dp->stop, true);
+	for (unsigned int i = 0; i < dp->nr_workers; i++)
+		worker_destroy(dp->workers[i]);
 	rte_memzone_free(dp->mz);
 	rte_mempool_free(dp->pool);
-	fd_close(dp->wake_fd);
 	forward_destroy(dp->fw);
-	pthread_mutex_destroy(&dp->lock);
 	free(dp);
 }
 
@@ -616,28 +491,58 @@ _Atomic uint32_t *datapath_waiting(struct datapath *dp)
 	return &dp->waiting;
 }
 
-void datapath_stats_get(const struct datapath *dp, struct datapath_stats *ret)
+unsigned int datapath_cores(const struct datapath *dp)
 {
-	ret->rounds = counter_read(&dp->stats.rounds);
-	ret->busy_rounds = counter_read(&dp->stats.busy_rounds);
-	ret->busy_cycles = counter_read(&dp->stats.busy_cycles);
-	ret->sleeps = counter_read(&dp->stats.sleeps);
+	return dp->nr_workers;
+}
+
+void datapath_stats_get(const struct datapath *dp, unsigned int i, struct datapath_stats *ret)
+{
+	const struct worker *w = dp->workers[i];
+
+	*ret = (struct datapath_stats){
+		.core = w->core,
+		.rounds = counter_read(&w->stats.rounds),
+		.busy_rounds = counter_read(&w->stats.busy_rounds),
+		.busy_cycles = counter_read(&w->stats.busy_cycles),
+		.sleeps = counter_read(&w->stats.sleeps),
+		.cycles = rte_rdtsc() - dp->start_cycles,
+	};
+}
+
+void datapath_counters_get(
+	const struct datapath *dp, const struct port *p, struct port_counters *ret)
+{
+	*ret = (struct port_counters){0};
+	port_counters_add(ret, &p->counters);
+	for (unsigned int i = 0; i < dp->nr_workers; i++)
+		port_counters_add(ret, &dp->workers[i]->ports[p->no].counters);
+}
+
+int datapath_queue_core(const struct datapath *dp, const struct port *p, unsigned int queue)
+{
+	return dp->workers[dp->rx[p->no][queue].worker]->core;
 }
 
 void datapath_port_insert(struct datapath *dp, struct port *p)
 {
+	for (unsigned int i = 0; i < PORT_QUEUES; i++)
+		dp->rx[p->no][i] = (struct queue_rx){.port = p, .queue = (uint16_t)i, .fd = -1};
+	for (unsigned int i = 0; i < dp->nr_workers; i++)
+		dp->workers[i]->ports[p->no].counters = (struct port_counters){0};
 	dp->by_no[p->no] = p;
 	dp->active[dp->nr_active++] = p;
 	dp->fw->ports[p->no] = p->cfg.forward;
-	egress_apply(p, dp->now_ns);
+	egress_apply(p, datapath_now_ns(dp));
 	fdb_limit_set(dp->fw->fdb, p->no, p->cfg.fdb_limit);
+	layout_change(dp);
 }
 
 void datapath_port_set(struct datapath *dp, struct port *p, const struct port_config *cfg)
 {
 	p->cfg = *cfg;
 	dp->fw->ports[p->no] = cfg->forward;
-	egress_apply(p, dp->now_ns);
+	egress_apply(p, datapath_now_ns(dp));
 	/* What was learned in VLANs the port has left would draw frames to where they are dropped. */
 	fdb_flush(dp->fw->fdb, p->no, FDB_ANY_VLAN, false);
 	fdb_limit_set(dp->fw->fdb, p->no, cfg->fdb_limit);
@@ -654,15 +559,14 @@ void datapath_port_remove(struct datapath *dp, struct port *p)
 	egress_finish(p);
 	dp->fw->ports[p->no] = (struct forward_port){0};
 	fdb_flush(dp->fw->fdb, p->no, FDB_ANY_VLAN, true);
+	layout_change(dp);
 }
 
 void datapath_queues_set(struct port *p, uint32_t rx, uint32_t tx)
 {
-	uint64_t one = 1;
-
 	atomic_store_explicit(&p->tx_live, tx, memory_order_release);
 	atomic_store_explicit(&p->rx_live, rx, memory_order_release);
-	(void)!write(p->dp->wake_fd, &one, sizeof(one));
+	layout_change(p->dp);
 }
 
 struct port *datapath_port_of_path(struct datapath *dp, const char *path)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The thread that moves frames, on a core of its own. It takes a burst from a port, has it decided
- * upon, stages what goes where, and sends at the end of the round. When nothing moves it sleeps.
+ * The threads that move frames, each on a core of its own. One takes bursts from the receive queues it
+ * has been given, has them decided upon, stages what goes where, and sends at the end of the round. When
+ * nothing moves it sleeps.
  *
  * Everybody else changes ports and tables between datapath_pause() and datapath_resume(), which cost
- * the traffic one round. Private to vswitch.
+ * the traffic one round: what comes in meanwhile waits where it came in. Private to vswitch.
  */
 #ifndef VIADUCT_VSWITCH_DATAPATH_H
 #define VIADUCT_VSWITCH_DATAPATH_H
@@ -16,25 +17,34 @@
 struct rte_mempool;
 
 struct datapath_stats {
-	uint64_t rounds, busy_rounds, busy_cycles, sleeps;
+	int core;
+	uint64_t rounds, busy_rounds, sleeps;
+	uint64_t busy_cycles; /* of the TSC; in rounds that moved something */
+	uint64_t cycles;      /* since the start */
 };
 
 /* Start DPDK as @cfg says and a datapath without ports. Once per process. */
 int datapath_create(const struct switch_config *cfg, struct err *e, struct datapath **ret);
 
-/* Ends the thread. Ports must be gone. */
+/* Ends the threads. Ports must be gone. */
 void datapath_destroy(struct datapath *dp);
 
-/* Any thread but the datapath's; not within librte_vhost's queue state callback. May nest no more
- * than once per thread. */
+/* Any thread but the datapath's; not within librte_vhost's queue state callback. Does not nest. */
 void datapath_pause(struct datapath *dp);
 void datapath_resume(struct datapath *dp);
 
 struct forward *datapath_forward(struct datapath *dp);
 struct rte_mempool *datapath_pool(struct datapath *dp);
-void datapath_stats_get(const struct datapath *dp, struct datapath_stats *ret);
 /* Buffers that wait in front of ports with a rate limit. */
 _Atomic uint32_t *datapath_waiting(struct datapath *dp);
+/* How many threads there are; what thread @i, below that, has done. Any thread. */
+unsigned int datapath_cores(const struct datapath *dp);
+void datapath_stats_get(const struct datapath *dp, unsigned int i, struct datapath_stats *ret);
+/* Of all threads together. Any thread. */
+void datapath_counters_get(
+	const struct datapath *dp, const struct port *p, struct port_counters *ret);
+/* The CPU of the thread that polls receive queue @queue of @p. Control thread. */
+int datapath_queue_core(const struct datapath *dp, const struct port *p, unsigned int queue);
 /* The clock the table's entries are stamped by. */
 uint32_t datapath_now_s(const struct datapath *dp);
 

@@ -18,7 +18,7 @@
 #define WORDS 24
 
 struct words {
-	char text[WORDS][128];
+	char text[WORDS][192];
 	char *argv[WORDS];
 	int argc;
 };
@@ -35,36 +35,52 @@ static void word_add(struct words *w, const char *fmt, ...)
 	w->argc++;
 }
 
-/* The last CPU we may use: the first has most of the interrupts. */
-static int core_choose(const struct switch_config *cfg, const cpu_set_t *set, struct err *e)
+/* By default the last CPU we may use: the first has most of the interrupts. */
+static int cores_choose(const struct switch_config *cfg, const cpu_set_t *set, struct err *e,
+	int cores[SWITCH_CORES_MAX], unsigned int *n)
 {
-	if (cfg->core >= 0)
-		return CPU_ISSET(cfg->core, set)
-			       ? cfg->core
-			       : err_set(e, EINVAL, "core: %d is no CPU this process may use",
-					 cfg->core);
+	*n = cfg->nr_cores ? cfg->nr_cores : 1;
+	for (unsigned int i = 0; i < cfg->nr_cores; i++) {
+		if (!CPU_ISSET(cfg->cores[i], set))
+			return err_set(e, EINVAL, "core: %d is no CPU this process may use",
+				cfg->cores[i]);
+		cores[i] = cfg->cores[i];
+	}
+	if (cfg->nr_cores)
+		return 0;
 	for (int i = CPU_SETSIZE - 1; i >= 0; i--)
-		if (CPU_ISSET(i, set))
-			return i;
+		if (CPU_ISSET(i, set)) {
+			cores[0] = i;
+			return 0;
+		}
 	return err_set(e, EINVAL, "no CPU may be used");
 }
 
-int eal_start(const struct switch_config *cfg, struct err *e, int *ret_core)
+int eal_start(const struct switch_config *cfg, struct err *e, int ret_cores[SWITCH_CORES_MAX],
+	unsigned int *ret_n)
 {
 	_cleanup_free_ struct words *w = calloc(1, sizeof(*w));
 	char dir[] = "/tmp/viaduct-switch-XXXXXX", sub[64];
+	unsigned int nr_cores;
 	cpu_set_t set;
-	int core, r;
+	char *lcores;
+	size_t at;
+	int r;
 
 	if (!w)
 		return err_set(e, ENOMEM, "out of memory");
 	if (sched_getaffinity(0, sizeof(set), &set) < 0)
 		return err_sys(e, errno, "read the CPUs this process may use");
-	core = core_choose(cfg, &set, e);
-	if (core < 0)
-		return core;
+	r = cores_choose(cfg, &set, e, ret_cores, &nr_cores);
+	if (r < 0)
+		return r;
 	word_add(w, "viaduct-switch");
-	word_add(w, "--lcores=0@%d,1@%d", core, core);
+	word_add(w, "--lcores=0@%d", ret_cores[0]);
+	lcores = w->text[w->argc - 1];
+	at = strlen(lcores);
+	for (unsigned int i = 0; i < nr_cores && at < sizeof(w->text[0]); i++)
+		at += (size_t)snprintf(
+			lcores + at, sizeof(w->text[0]) - at, ",%u@%d", i + 1, ret_cores[i]);
 	word_add(w, "--no-telemetry");
 	word_add(w, "--no-shconf");
 	word_add(w, "--file-prefix=viaduct");
@@ -106,8 +122,8 @@ int eal_start(const struct switch_config *cfg, struct err *e, int *ret_core)
 		return err_sys(e, rte_errno,
 			"start DPDK with %u MiB of %s; VIADUCT_LOG=debug shows what it says",
 			cfg->memory_mib, cfg->hugepages ? "huge pages" : "memory");
-	/* It has pinned us to the datapath's core. */
+	/* It has pinned us to the first thread's core. */
 	sched_setaffinity(0, sizeof(set), &set);
-	*ret_core = core;
+	*ret_n = nr_cores;
 	return 0;
 }

@@ -6,7 +6,11 @@
 #include "common/err.h"
 #include "vswitch/config.h"
 
-/* Start it; worker 1 is pinned to *@ret_core. Once per process. Returns 0 or a negative errno. */
-int eal_start(const struct switch_config *cfg, struct err *e, int *ret_core);
+/*
+ * Start it; worker N + 1 is pinned to CPU @ret_cores[N], of *@ret_n. Once per process. Returns 0 or a
+ * negative errno.
+ */
+int eal_start(const struct switch_config *cfg, struct err *e, int ret_cores[SWITCH_CORES_MAX],
+	unsigned int *ret_n);
 
 #endif

@@ -55,7 +55,7 @@ void egress_finish(struct port *p)
 	p->shaped = false;
 }
 
-static void locked_run(struct port *p, uint64_t now_ns, egress_send *send)
+static void locked_run(struct worker *w, struct port *p, uint64_t now_ns, egress_send *send)
 {
 	struct rte_mbuf *out[PORT_BURST];
 	uint16_t n;
@@ -65,12 +65,12 @@ static void locked_run(struct port *p, uint64_t now_ns, egress_send *send)
 		while (n < PORT_BURST && (out[n] = shaper_pop(&p->egress->shaper, now_ns)))
 			atomic_fetch_sub(p->egress->waiting, out[n++]->nb_segs);
 		if (n)
-			send(p, out, n);
+			send(w, p, out, n);
 	} while (n == PORT_BURST);
 }
 
-void egress_push(
-	struct port *p, struct rte_mbuf **m, uint16_t n, uint64_t now_ns, egress_send *send)
+void egress_push(struct worker *w, struct port *p, struct rte_mbuf **m, uint16_t n, uint64_t now_ns,
+	egress_send *send)
 {
 	uint64_t over = 0;
 
@@ -85,18 +85,18 @@ void egress_push(
 			atomic_fetch_add(p->egress->waiting, m[i]->nb_segs);
 		}
 	}
-	locked_run(p, now_ns, send);
+	locked_run(w, p, now_ns, send);
 	pthread_spin_unlock(&p->egress->lock);
 	if (over)
-		counter_add(&p->counters.drops[DROP_SHAPED], over);
+		port_drop(p, DROP_SHAPED, over);
 }
 
-void egress_run(struct port *p, uint64_t now_ns, egress_send *send)
+void egress_run(struct worker *w, struct port *p, uint64_t now_ns, egress_send *send)
 {
 	/* Who has it runs it. */
 	if (pthread_spin_trylock(&p->egress->lock))
 		return;
-	locked_run(p, now_ns, send);
+	locked_run(w, p, now_ns, send);
 	pthread_spin_unlock(&p->egress->lock);
 }
 

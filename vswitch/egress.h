@@ -9,8 +9,10 @@
 #include "common/err.h"
 #include "vswitch/port.h"
 
-/* Sends @n frames by @p, consumes and counts them. */
-typedef void egress_send(struct port *p, struct rte_mbuf **m, uint16_t n);
+struct worker;
+
+/* Sends @n frames by @p, consumes and counts them. Of the thread that is running. */
+typedef void egress_send(struct worker *w, struct port *p, struct rte_mbuf **m, uint16_t n);
 
 /* Control thread: make what @cfg needs before it is applied. Returns 0 or -ENOMEM. */
 int egress_prepare(struct port *p, const struct port_config *cfg, struct err *e);
@@ -22,11 +24,11 @@ void egress_apply(struct port *p, uint64_t now_ns);
 void egress_finish(struct port *p);
 
 /* Queue @n frames, send what may leave. Consumes them; what does not fit is counted as shaped. */
-void egress_push(
-	struct port *p, struct rte_mbuf **m, uint16_t n, uint64_t now_ns, egress_send *send);
+void egress_push(struct worker *w, struct port *p, struct rte_mbuf **m, uint16_t n, uint64_t now_ns,
+	egress_send *send);
 
 /* Send what may leave by now. */
-void egress_run(struct port *p, uint64_t now_ns, egress_send *send);
+void egress_run(struct worker *w, struct port *p, uint64_t now_ns, egress_send *send);
 
 /* How long until egress_run() has something to do, SHAPER_NEVER when nothing waits. */
 uint64_t egress_wait_ns(struct port *p, uint64_t now_ns);

@@ -46,26 +46,16 @@ struct port_ops {
 	void (*destroy)(struct port *p);
 };
 
-struct port_rx {
-	uint32_t quiet; /* polls in a row that found nothing */
-	bool armed;
-};
-
 struct port {
 	const struct port_ops *ops;
 	struct datapath *dp;
 	struct port_config cfg;
-	uint16_t no; /* in struct forward */
-	struct port_counters counters;
+	uint16_t no;                   /* in struct forward */
+	struct port_counters counters; /* port_drop()'s; the threads have their own */
 
 	/* OFFLOAD_* that may leave by it as they are; changes while the datapath is paused */
 	uint32_t takes;
 
-	/* the datapath's */
-	struct rte_mbuf *stage[PORT_BURST];
-	uint16_t staged;
-	bool listed;
-	struct port_rx rx[PORT_QUEUES];
 	_Atomic uint32_t rx_live, tx_live; /* masks; by datapath_queues_set() */
 	bool shaped;                       /* frames wait in @egress first, see egress.h */
 	struct egress *egress;             /* NULL until the port has had a rate */
@@ -80,6 +70,12 @@ struct port {
 	uint16_t dev;
 	bool has_dev, has_interrupt;
 };
+
+/* Count @n frames dropped at @p. Any thread; not for what happens to every frame. */
+static inline void port_drop(struct port *p, enum drop_reason reason, uint64_t n)
+{
+	counter_add_shared(&p->counters.drops[reason], n);
+}
 
 int port_vhost_create(
 	const struct port_config *cfg, struct datapath *dp, struct err *e, struct port **ret);

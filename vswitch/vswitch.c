@@ -132,13 +132,7 @@ bool vswitch_port_next(struct vswitch *sw, unsigned int *cursor, struct vswitch_
 	p = sw->ports[(*cursor)++];
 	*ret = (struct vswitch_port){.cfg = p->cfg};
 	ret->up = p->ops->up(p, &ret->why_down);
-	ret->counters.rx_packets = counter_read(&p->counters.rx_packets);
-	ret->counters.rx_bytes = counter_read(&p->counters.rx_bytes);
-	ret->counters.tx_packets = counter_read(&p->counters.tx_packets);
-	ret->counters.tx_bytes = counter_read(&p->counters.tx_bytes);
-	ret->counters.flooded = counter_read(&p->counters.flooded);
-	for (unsigned int i = 0; i < DROP_REASON_COUNT; i++)
-		ret->counters.drops[i] = counter_read(&p->counters.drops[i]);
+	datapath_counters_get(sw->dp, p, &ret->counters);
 	datapath_pause(sw->dp);
 	fdb_port_stats_get(datapath_forward(sw->dp)->fdb, p->no, &ret->fdb);
 	datapath_resume(sw->dp);
@@ -147,10 +141,18 @@ bool vswitch_port_next(struct vswitch *sw, unsigned int *cursor, struct vswitch_
 
 void vswitch_stats_get(struct vswitch *sw, struct vswitch_stats *ret)
 {
-	struct datapath_stats s;
+	*ret = (struct vswitch_stats){.nr_cores = datapath_cores(sw->dp)};
+	for (unsigned int i = 0; i < ret->nr_cores; i++) {
+		struct datapath_stats s;
 
-	datapath_stats_get(sw->dp, &s);
-	*ret = (struct vswitch_stats){s.rounds, s.busy_rounds, s.busy_cycles, s.sleeps, 0};
+		datapath_stats_get(sw->dp, i, &s);
+		ret->cores[i] = (struct vswitch_core){
+			s.core, s.rounds, s.busy_rounds, s.busy_cycles, s.cycles, s.sleeps};
+		ret->rounds += s.rounds;
+		ret->busy_rounds += s.busy_rounds;
+		ret->busy_cycles += s.busy_cycles;
+		ret->sleeps += s.sleeps;
+	}
 	datapath_pause(sw->dp);
 	ret->fdb_entries = fdb_count(datapath_forward(sw->dp)->fdb);
 	datapath_resume(sw->dp);

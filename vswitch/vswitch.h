@@ -21,8 +21,17 @@ struct vswitch_port {
 	struct fdb_port_stats fdb;
 };
 
+struct vswitch_core {
+	int core;
+	uint64_t rounds, busy_rounds;
+	uint64_t busy_cycles, cycles; /* in rounds that moved frames; since the start */
+	uint64_t sleeps;
+};
+
 struct vswitch_stats {
-	uint64_t rounds, busy_rounds, busy_cycles, sleeps;
+	uint64_t rounds, busy_rounds, busy_cycles, sleeps; /* of all threads */
+	struct vswitch_core cores[SWITCH_CORES_MAX];
+	unsigned int nr_cores;
 	uint32_t fdb_entries;
 };
 

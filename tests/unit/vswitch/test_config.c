@@ -24,7 +24,7 @@ START_TEST(config_defaults_are_those_of_the_manual)
 	struct switch_config *c = take(TOP "- {name: a, vhost-user: /a}\n");
 	const struct port_config *p = &c->ports[0];
 
-	ck_assert_int_eq(c->core, -1);
+	ck_assert_uint_eq(c->nr_cores, 0);
 	ck_assert_uint_eq(c->memory_mib, 128);
 	ck_assert(!c->hugepages);
 	ck_assert_uint_eq(c->fdb_capacity, 16384);
@@ -56,7 +56,8 @@ START_TEST(config_takes_everything_it_names)
 		"  \"ipv6\": [\"2001:db8::1\"], \"no-router\": true}}]}");
 	const struct port_config *p = &c->ports[0];
 
-	ck_assert_int_eq(c->core, 1);
+	ck_assert_uint_eq(c->nr_cores, 1);
+	ck_assert_int_eq(c->cores[0], 1);
 	ck_assert(c->hugepages);
 	ck_assert_uint_eq(p->shape.rate, 12500000);
 	ck_assert_uint_eq(p->shape.burst, 50000);
