@@ -67,8 +67,8 @@ class Switch:
         self.config = f"{self.dir}/switch.yaml"
         self.log = f"{self.dir}/switch.log"
         with open(self.config, "w") as f:
-            f.write(f"socket: {self.control}\n" + top.replace("@", self.dir) + "ports:\n"
-                    + ports.replace("@", self.dir) + "\n")
+            f.write((f"socket: {self.control}\n" + top + (f"ports:\n{ports}\n" if ports else "")).replace(
+                "@", self.dir))
         self.process = None
         self.prefix = []  # what the switch runs under, such as valgrind
 
