@@ -10,34 +10,35 @@
 
 #include <stdint.h>
 
-/* X(name, printed name, what it means) */
-#define DROP_REASONS(X)                                                                     \
-	X(RUNT, "runt", "shorter than its Ethernet header and tag")                         \
-	X(BAD_SOURCE, "bad-source", "source address is a group or zero")                    \
-	X(RESERVED, "reserved-destination", "addressed to the bridge group, 802.1Q §8.6.3") \
-	X(TAGGED, "tagged-on-access", "tagged frame on an access port")                     \
-	X(VLAN, "vlan-not-allowed", "VLAN is not one of the port's")                        \
-	X(SPOOF_MAC, "spoofed-mac", "source address is not the port's")                     \
-	X(SPOOF_ARP, "spoofed-arp", "ARP sender is not the port's")                         \
-	X(SPOOF_IPV4, "spoofed-ipv4", "IPv4 source is not the port's")                      \
-	X(SPOOF_IPV6, "spoofed-ipv6", "IPv6 source is not the port's")                      \
-	X(SPOOF_ND, "spoofed-nd", "neighbour advertisement for another's address")          \
-	X(ROGUE_DHCP, "rogue-dhcp", "DHCP server message from a port that may not serve")   \
-	X(ROGUE_RA, "rogue-ra", "router advertisement from a port that is no router")       \
-	X(BAD_HEADERS, "bad-headers", "headers too short to be checked")                    \
-	X(STATIC_MAC, "static-mac", "source address is static on another port")             \
-	X(POLICED, "policed", "over the port's ingress rate")                               \
-	X(STORM_BROADCAST, "storm-broadcast", "over the broadcast limit")                   \
-	X(STORM_MULTICAST, "storm-multicast", "over the multicast limit")                   \
-	X(STORM_UNKNOWN, "storm-unknown", "over the unknown unicast limit")                 \
-	X(SAME_PORT, "same-port", "destination is on the port it came from")                \
-	X(ISOLATED, "isolated", "both ports are isolated")                                  \
-	X(NO_DESTINATION, "no-destination", "no port to flood to")                          \
-	X(OVERSIZE, "oversize", "longer than the MTU of the port it was meant for")         \
-	X(PORT_DOWN, "port-down", "the port it was meant for has no link")                  \
-	X(TX_FULL, "tx-full", "the port it was meant for took no more")                     \
-	X(BAD_OFFLOAD, "bad-offload", "asks for a checksum or segments it cannot have")     \
-	X(SHAPED, "shaped", "the queue before the port's rate limit was full")              \
+/* X(name, printed name, what it means). docs/viaduct-switch.1 has the same table. */
+#define DROP_REASONS(X)                                                                       \
+	X(RUNT, "runt", "shorter than its Ethernet header and tag")                           \
+	X(BAD_SOURCE, "bad-source", "source address is a group or zero")                      \
+	X(RESERVED, "reserved-destination", "addressed to the bridge group, 802.1Q §8.6.3")   \
+	X(TAGGED, "tagged-on-access", "tagged frame on an access port")                       \
+	X(NESTED_TAG, "nested-tag", "a further tag that would be taken for the frame's VLAN") \
+	X(VLAN, "vlan-not-allowed", "VLAN is not one of the port's")                          \
+	X(SPOOF_MAC, "spoofed-mac", "source address is not the port's")                       \
+	X(SPOOF_ARP, "spoofed-arp", "ARP sender is not the port's")                           \
+	X(SPOOF_IPV4, "spoofed-ipv4", "IPv4 source is not the port's")                        \
+	X(SPOOF_IPV6, "spoofed-ipv6", "IPv6 source is not the port's")                        \
+	X(SPOOF_ND, "spoofed-nd", "neighbour advertisement for another's address")            \
+	X(ROGUE_DHCP, "rogue-dhcp", "DHCP server message from a port that may not serve")     \
+	X(ROGUE_RA, "rogue-ra", "router advertisement from a port that is no router")         \
+	X(BAD_HEADERS, "bad-headers", "headers too short to be checked")                      \
+	X(STATIC_MAC, "static-mac", "source address is static on another port")               \
+	X(POLICED, "policed", "over the port's ingress rate")                                 \
+	X(STORM_BROADCAST, "storm-broadcast", "over the broadcast limit")                     \
+	X(STORM_MULTICAST, "storm-multicast", "over the multicast limit")                     \
+	X(STORM_UNKNOWN, "storm-unknown", "over the unknown unicast limit")                   \
+	X(SAME_PORT, "same-port", "destination is on the port it came from")                  \
+	X(ISOLATED, "isolated", "both ports are isolated")                                    \
+	X(NO_DESTINATION, "no-destination", "no port to flood to")                            \
+	X(OVERSIZE, "oversize", "longer than the MTU of the port it was meant for")           \
+	X(PORT_DOWN, "port-down", "the port it was meant for has no link")                    \
+	X(TX_FULL, "tx-full", "the port it was meant for took no more")                       \
+	X(BAD_OFFLOAD, "bad-offload", "asks for a checksum or segments it cannot have")       \
+	X(SHAPED, "shaped", "the queue before the port's rate limit was full")                \
 	X(NO_MEMORY, "no-memory", "no buffer for a copy")
 
 enum drop_reason {

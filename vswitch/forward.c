@@ -65,6 +65,15 @@ static inline bool frame_admit(struct forward_port *p, uint16_t in, const struct
 		*v = drop(DROP_RESERVED, in);
 		return false;
 	}
+	/*
+	 * Behind a tag that is taken off, or none, a further one would choose the VLAN at the next
+	 * switch, and hide from the guard what the frame holds.
+	 */
+	if (__builtin_expect(frame_type_is_tag(f->type), 0) &&
+		(!f->vid || guard_active(&p->guard))) {
+		*v = drop(DROP_NESTED_TAG, in);
+		return false;
+	}
 	if (guard_active(&p->guard) &&
 		guard_check(&p->guard, f, ff->bytes, ff->header_len, &reason) < 0) {
 		*v = drop(reason, in);
@@ -77,6 +86,7 @@ static inline bool frame_admit(struct forward_port *p, uint16_t in, const struct
 		return false;
 	}
 	v->vlan = vid;
+	v->nested = frame_type_is_tag(f->type);
 	v->tagged = f->tagged;
 	v->priority_tag = f->tagged && !f->vid;
 	return true;
@@ -117,6 +127,8 @@ static void unicast_decide(
 	/* A static entry may name a VLAN the port has since left. */
 	else if (!vlan_port_has(&to->vlan, v->vlan))
 		*v = drop(DROP_VLAN, out);
+	else if (__builtin_expect(v->nested, 0) && !forward_egress_tagged(fw, out, v->vlan))
+		*v = drop(DROP_NESTED_TAG, in);
 	else if (!forward_fits(fw, out, len, v->tagged))
 		*v = drop(DROP_OVERSIZE, out);
 	else {

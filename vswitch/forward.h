@@ -47,6 +47,7 @@ struct verdict {
 	uint16_t vlan;
 	const struct port_set *only; /* VERDICT_FLOOD: no others; NULL = any */
 	bool tagged;                 /* as it came in; see forward_egress_tagged() */
+	bool nested;                 /* there is another tag: the first is never taken off */
 	bool priority_tag;           /* its tag names no VLAN: take it off first */
 };
 
@@ -85,6 +86,7 @@ static inline bool forward_reaches(
 	const struct forward *fw, uint16_t in, uint16_t out, const struct verdict *v)
 {
 	return (!v->only || port_set_has(v->only, out)) &&
+	       !(v->nested && !vlan_egress_tagged(&fw->ports[out].vlan, v->vlan)) &&
 	       forward_floods(fw, in, out, v->vlan, v->cast);
 }
 

@@ -16,6 +16,7 @@
 #define FRAME_TYPE_IPV4 0x0800
 #define FRAME_TYPE_ARP  0x0806
 #define FRAME_TYPE_VLAN 0x8100
+#define FRAME_TYPE_QINQ 0x88a8 /* IEEE 802.1ad; before it, 0x9100 */
 #define FRAME_TYPE_IPV6 0x86dd
 
 enum frame_cast { FRAME_UNICAST, FRAME_BROADCAST, FRAME_MULTICAST };
@@ -51,6 +52,12 @@ static inline enum frame_cast frame_cast(uint64_t dst)
 	if (!(dst >> 40 & 1))
 		return FRAME_UNICAST;
 	return dst == 0xffffffffffffull ? FRAME_BROADCAST : FRAME_MULTICAST;
+}
+
+/* A tag where the type should be, of whatever kind a station might take off. */
+static inline bool frame_type_is_tag(uint16_t type)
+{
+	return type == FRAME_TYPE_VLAN || type == FRAME_TYPE_QINQ || type == 0x9100;
 }
 
 /* IEEE 802.1Q §8.6.3: 01-80-C2-00-00-00 to -0F never leave the link they are on. */

@@ -2,22 +2,15 @@
 #include <string.h>
 
 #include "vswitch/guard.h"
+#include "vswitch/ip.h"
 
-#define IPPROTO_NUM_UDP    17
-#define IPPROTO_NUM_ICMPV6 58
-#define IPV6_HOP           0
-#define IPV6_ROUTING       43
-#define IPV6_FRAGMENT      44
-#define IPV6_DESTINATION   60
-#define DHCP_SERVER        67
-#define DHCPV6_SERVER      547
-#define ND_ROUTER_ADVERT   134
-#define ND_NEIGH_ADVERT    136
+#define DHCP_SERVER   67
+#define DHCP_CLIENT   68
+#define DHCPV6_CLIENT 546
+#define DHCPV6_SERVER 547
 
-struct view {
-	const uint8_t *p;
-	uint32_t len;
-};
+#define ND_SOURCE_LLA 1 /* RFC 4861 §4.6.1 */
+#define ND_TARGET_LLA 2
 
 static bool mac_allowed(const struct guard *g, uint64_t mac)
 {
@@ -56,8 +49,11 @@ static bool ipv6_allowed(const struct guard *g, uint64_t mac, const uint8_t *ip)
 	return !memcmp(local, ip, 16);
 }
 
-/* RFC 826: Ethernet and IPv4 only; anything else in ARP is nobody's. */
-static int arp_check(const struct guard *g, struct view v)
+/*
+ * RFC 826: Ethernet and IPv4 only; anything else in ARP is nobody's. What it says of its sender must
+ * be what Ethernet says, or the caches of all who hear it are poisoned.
+ */
+static int arp_check(const struct guard *g, uint64_t src, struct ip_view v)
 {
 	uint32_t ip;
 
@@ -66,110 +62,143 @@ static int arp_check(const struct guard *g, struct view v)
 	if (frame_be16(v.p) != 1 || frame_be16(v.p + 2) != FRAME_TYPE_IPV4 || v.p[4] != 6 ||
 		v.p[5] != 4)
 		return DROP_SPOOF_ARP;
-	ip = frame_be32(v.p + 14);
-	/* 0.0.0.0 asks whether an address is free, RFC 5227 §1.1. */
-	if (!mac_allowed(g, frame_mac(v.p + 8)) || (ip && !ipv4_allowed(g, ip)))
+	if ((g->nr_mac || g->nr_ipv4) && frame_mac(v.p + 8) != src)
 		return DROP_SPOOF_ARP;
-	return -1;
+	ip = frame_be32(v.p + 14);
+	/* A request from 0.0.0.0 asks whether an address is free, RFC 5227 §1.1. */
+	if (!ip && frame_be16(v.p + 6) == 1)
+		return -1;
+	return ipv4_allowed(g, ip) ? -1 : DROP_SPOOF_ARP;
 }
 
-static int ipv4_check(const struct guard *g, struct view v)
+/* Servers are told by both ports: clients take what comes to theirs from anywhere. */
+static bool dhcp_serves(const uint8_t *udp, uint16_t server, uint16_t client)
 {
-	uint32_t src, ihl;
-	bool is_first;
+	return frame_be16(udp) == server || frame_be16(udp + 2) == client;
+}
 
-	if (v.len < 20)
-		return DROP_BAD_HEADERS;
-	ihl = (v.p[0] & 15u) * 4;
-	if (v.p[0] >> 4 != 4 || ihl < 20)
+static int ipv4_check(const struct guard *g, struct ip_view v)
+{
+	struct ip_view up;
+	uint32_t src;
+	uint8_t proto;
+
+	if (ip4_upper(v, &proto, &up) < 0)
 		return DROP_BAD_HEADERS;
 	src = frame_be32(v.p + 12);
-	is_first = !(frame_be16(v.p + 6) & 0x1fff);
-	if (v.p[9] == IPPROTO_NUM_UDP && is_first) {
+	if (proto == IP_PROTO_UDP) {
 		/* Less than the ports could hide them in what a receiver puts together. */
-		if (v.len < ihl + 4)
+		if (up.len < 4)
 			return DROP_BAD_HEADERS;
-		if (g->no_dhcp_server && frame_be16(v.p + ihl) == DHCP_SERVER)
+		if (g->no_dhcp_server && dhcp_serves(up.p, DHCP_SERVER, DHCP_CLIENT))
 			return DROP_ROGUE_DHCP;
+		if (!src && frame_be16(up.p) == DHCP_CLIENT && frame_be16(up.p + 2) == DHCP_SERVER)
+			return -1;
 	}
-	if (!src && v.p[9] == IPPROTO_NUM_UDP && is_first && frame_be16(v.p + ihl) == 68 &&
-		frame_be16(v.p + ihl + 2) == DHCP_SERVER)
-		return -1;
 	return ipv4_allowed(g, src) ? -1 : DROP_SPOOF_IPV4;
 }
 
-/* Behind the extension headers, of which there may be as many as the frame holds. */
-static int ipv6_upper(struct view v, uint8_t *ret_proto, struct view *ret)
+/* Link-layer addresses in the options of a neighbour message must be the frame's own. */
+static int nd_options_check(const struct guard *g, uint64_t src, struct ip_view v, uint32_t at)
 {
-	uint8_t next = v.p[6];
-	uint32_t at = 40, len;
+	if (!g->nr_mac && !g->nr_ipv6)
+		return -1;
+	while (at + 8 <= v.len) {
+		const uint8_t *o = v.p + at;
 
-	while (next == IPV6_HOP || next == IPV6_ROUTING || next == IPV6_DESTINATION ||
-		next == IPV6_FRAGMENT) {
-		if (v.len < at + 8)
-			return -EBADMSG;
-		if (next == IPV6_FRAGMENT && frame_be16(v.p + at + 2) & 0xfff8) {
-			*ret_proto = 59; /* not the first one: no header here */
-			*ret = (struct view){0};
-			return 0;
-		}
-		len = next == IPV6_FRAGMENT ? 8 : 8 + v.p[at + 1] * 8u;
-		next = v.p[at];
-		at += len;
-		if (v.len < at)
-			return -EBADMSG;
+		if (!o[1])
+			return DROP_BAD_HEADERS; /* RFC 4861 §4.6: to be discarded */
+		if ((o[0] == ND_SOURCE_LLA || o[0] == ND_TARGET_LLA) && frame_mac(o + 2) != src)
+			return DROP_SPOOF_ND;
+		at += o[1] * 8u;
 	}
-	*ret_proto = next;
-	*ret = (struct view){v.p + at, v.len - at};
-	return 0;
+	return -1;
 }
 
-static int ipv6_check(const struct guard *g, uint64_t mac, struct view v)
+static int icmpv6_check(const struct guard *g, uint64_t src, bool no_source, struct ip_view v)
+{
+	uint8_t type;
+
+	if (v.len < 4)
+		return DROP_BAD_HEADERS;
+	type = v.p[0];
+	if (g->no_router && (type == ND_ROUTER_ADVERT || type == ND_REDIRECT))
+		return DROP_ROGUE_RA;
+	switch (type) {
+	case ND_NEIGH_SOLICIT:
+	case ND_NEIGH_ADVERT:
+		if (v.len < 24)
+			return DROP_BAD_HEADERS;
+		/*
+		 * Without a source, a solicitation asks whether the address is free, RFC 4862 §5.4.2:
+		 * to ask for another's keeps it from using it.
+		 */
+		if ((type == ND_NEIGH_ADVERT || no_source) && !ipv6_allowed(g, src, v.p + 8))
+			return DROP_SPOOF_ND;
+		return nd_options_check(g, src, v, 24);
+	case ND_ROUTER_SOLICIT: return nd_options_check(g, src, v, 8);
+	case MLD_REPORT:
+	case MLD_DONE:
+	case MLD2_REPORT: return -1;
+	default: return no_source ? DROP_SPOOF_IPV6 : -1;
+	}
+}
+
+static int ipv6_check(const struct guard *g, uint64_t mac, struct ip_view v)
 {
 	static const uint8_t none[16];
-	struct view up;
+	bool no_source;
+	struct ip_view up;
 	uint8_t proto;
+	int r = -1;
 
-	if (v.len < 40 || v.p[0] >> 4 != 6 || ipv6_upper(v, &proto, &up) < 0)
+	if (ip6_upper(v, &proto, &up) < 0)
 		return DROP_BAD_HEADERS;
-	if (proto == IPPROTO_NUM_UDP) {
+	no_source = !memcmp(v.p + 8, none, 16);
+	if (proto == IP_PROTO_UDP) {
 		if (up.len < 4)
 			return DROP_BAD_HEADERS;
-		if (g->no_dhcp_server && frame_be16(up.p) == DHCPV6_SERVER)
+		if (g->no_dhcp_server && dhcp_serves(up.p, DHCPV6_SERVER, DHCPV6_CLIENT))
 			return DROP_ROGUE_DHCP;
 	}
-	if (proto == IPPROTO_NUM_ICMPV6) {
-		if (up.len < 4)
-			return DROP_BAD_HEADERS;
-		if (g->no_router && up.p[0] == ND_ROUTER_ADVERT)
-			return DROP_ROGUE_RA;
-		if (up.p[0] == ND_NEIGH_ADVERT) {
-			if (up.len < 24)
-				return DROP_BAD_HEADERS;
-			if (!ipv6_allowed(g, mac, up.p + 8))
-				return DROP_SPOOF_ND;
-		}
-	}
-	/* "::" asks whether an address is free, RFC 4862 §5.4.2, and joins its group. */
-	if (!memcmp(v.p + 8, none, 16))
-		return proto == IPPROTO_NUM_ICMPV6 ? -1 : DROP_SPOOF_IPV6;
+	if (proto == IP_PROTO_ICMPV6)
+		r = icmpv6_check(g, mac, no_source, up);
+	if (r >= 0)
+		return r;
+	if (no_source)
+		return proto == IP_PROTO_ICMPV6 || !g->nr_ipv6 ? -1 : DROP_SPOOF_IPV6;
 	return ipv6_allowed(g, mac, v.p + 8) ? -1 : DROP_SPOOF_IPV6;
+}
+
+/* IEEE 802.2 with SNAP, RFC 1042: some stations take IP and ARP from it, which nobody here checks. */
+static bool snap_hides(const struct frame *f, struct ip_view v)
+{
+	static const uint8_t snap[6] = {0xaa, 0xaa, 3};
+	uint16_t type;
+
+	if (f->type >= 0x600 || v.len < 8 || memcmp(v.p, snap, sizeof(snap)) != 0)
+		return false;
+	type = frame_be16(v.p + 6);
+	return type == FRAME_TYPE_ARP || type == FRAME_TYPE_IPV4 || type == FRAME_TYPE_IPV6 ||
+	       frame_type_is_tag(type);
 }
 
 int guard_check(const struct guard *g, const struct frame *f, const uint8_t *bytes, uint32_t len,
 	enum drop_reason *ret_reason)
 {
-	struct view v = {bytes + f->l3, len - f->l3};
+	struct ip_view v = {bytes + f->l3, len - f->l3};
 	int r = -1;
 
 	if (!mac_allowed(g, f->src))
 		r = DROP_SPOOF_MAC;
 	else if (f->type == FRAME_TYPE_ARP)
-		r = arp_check(g, v);
+		r = arp_check(g, f->src, v);
 	else if (f->type == FRAME_TYPE_IPV4)
 		r = ipv4_check(g, v);
 	else if (f->type == FRAME_TYPE_IPV6)
 		r = ipv6_check(g, f->src, v);
+	else if (snap_hides(f, v))
+		r = DROP_BAD_HEADERS;
 	if (r < 0)
 		return 0;
 	*ret_reason = (enum drop_reason)r;

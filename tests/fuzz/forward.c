@@ -47,6 +47,13 @@ static void verdict_check(const struct forward *fw, uint16_t in, const uint8_t *
 	CHECK(!(b[6] & 1));
 	CHECK(v->tagged == tagged && v->priority_tag == (tagged && !vid));
 	CHECK(v->vlan == (vid ? vid : 1) && vlan_port_has(&fw->ports[in].vlan, v->vlan));
+	/* What is behind a tag that is taken off is no tag. */
+	if (len >= 18 &&
+		(b[12] == 0x88 && b[13] == 0xa8 ? true : tagged && b[16] == 0x81 && !b[17])) {
+		CHECK(vid);
+		CHECK(v->kind != VERDICT_PORT || forward_egress_tagged(fw, v->port, v->vlan));
+		CHECK(v->kind != VERDICT_FLOOD || !forward_reaches(fw, in, 0, v));
+	}
 	if (v->kind == VERDICT_PORT) {
 		CHECK(v->port < PORTS && v->port != in && !(b[0] & 1));
 		CHECK(vlan_port_has(&fw->ports[v->port].vlan, v->vlan));
@@ -94,8 +101,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			copy[11] &= 7;
 		}
 		if (how & 2 && len >= 14) {
-			static const uint16_t types[] = {0x8100, 0x0806, 0x0800, 0x86dd};
-			uint16_t type = types[how >> 3 & 3];
+			static const uint16_t types[] = {0x8100, 0x0806, 0x0800, 0x86dd, 0x88a8};
+			uint16_t type = types[(how >> 3) % 5];
 
 			copy[12] = (uint8_t)(type >> 8);
 			copy[13] = (uint8_t)type;

@@ -164,6 +164,47 @@ START_TEST(forward_keeps_vlans_apart)
 }
 END_TEST
 
+static struct verdict decide_nested(uint16_t in, uint64_t dst, int vid, uint16_t type)
+{
+	uint8_t b[64] = {0};
+	unsigned int at = frame_put(b, dst, A, vid, type);
+
+	b[at + 1] = 20; /* the VLAN it would hop to */
+	return decide_bytes(in, b, sizeof(b), sizeof(b), SECOND);
+}
+
+/* A switch behind ours would take a tag that becomes the first for the frame's VLAN. */
+START_TEST(forward_lets_no_second_tag_become_the_first)
+{
+	static const uint16_t types[] = {0x8100, 0x88a8, 0x9100};
+	struct verdict v;
+
+	vlan_port_trunk(&fw->ports[0].vlan, 1);
+	vlan_port_add(&fw->ports[0].vlan, 10, 10);
+	vlan_port_trunk(&fw->ports[1].vlan, 10);
+	vlan_port_add(&fw->ports[1].vlan, 1, 1);
+	vlan_port_trunk(&fw->ports[2].vlan, 0);
+	vlan_port_add(&fw->ports[2].vlan, 1, 10);
+	fdb_add_static(fw->fdb, fdb_key(B, 10), 1);
+	fdb_add_static(fw->fdb, fdb_key(C, 10), 2);
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_drop(decide_nested(3, ALL, 0, types[i]), DROP_NESTED_TAG, 3);
+		assert_drop(decide_nested(0, ALL, 0, types[i]), DROP_NESTED_TAG, 0);
+		assert_drop(decide_nested(0, B, 10, types[i]), DROP_NESTED_TAG, 0);
+		assert_port(decide_nested(0, C, 10, types[i]), 2);
+		v = decide_nested(0, ALL, 10, types[i]);
+		assert_flood(v, FRAME_BROADCAST);
+		ck_assert(!forward_reaches(fw, 0, 1, &v));
+		ck_assert(forward_reaches(fw, 0, 2, &v));
+	}
+	/* Without a first tag, 0x8100 is the first. */
+	assert_drop(decide_nested(3, ALL, -1, 0x88a8), DROP_NESTED_TAG, 3);
+	assert_drop(decide_nested(0, ALL, -1, 0x88a8), DROP_NESTED_TAG, 0);
+	fw->ports[0].guard.no_router = true;
+	assert_drop(decide_nested(0, C, 10, 0x8100), DROP_NESTED_TAG, 0);
+}
+END_TEST
+
 START_TEST(vlan_port_takes_only_numbers_that_exist)
 {
 	struct vlan_port p;
@@ -296,6 +337,11 @@ struct guard_case {
 #define V6_A               "20010db8000000000000000000000001"
 #define V6_X               "20010db8000000000000000000000bad"
 
+/* @len: what is behind the header, two digits of hex */
+#define ICMP6(src, len) \
+	"60000000"      \
+	"00" len "3aff" src "ff020000000000000000000000000001"
+
 static const struct guard_case guard_cases[] = {
 	{"other types", 0x88b5, "", -1},
 	{"ARP of its own", 0x0806, ARP_HEAD "0200000000010a0000010000000000000a000002", -1},
@@ -358,12 +404,81 @@ static const struct guard_case guard_cases[] = {
 		"000ff" LL_A "ff020000000000000000000000000001"
 		"3aff000000000000",
 		DROP_BAD_HEADERS},
-	{"duplicate address detection", 0x86dd,
+	{"duplicate address detection", 0x86dd, ICMP6(UNSPEC, "20") "8700000000000000" V6_A, -1},
+	{"duplicate address detection of another's", 0x86dd,
+		ICMP6(UNSPEC, "20") "8700000000000000" V6_X, DROP_SPOOF_ND},
+	{"duplicate address detection cut short", 0x86dd, ICMP6(UNSPEC, "08") "8700000000000000",
+		DROP_BAD_HEADERS},
+	{"multicast report without an address", 0x86dd, ICMP6(UNSPEC, "08") "8f00000000000000", -1},
+	{"echo without an address", 0x86dd, ICMP6(UNSPEC, "08") "8000000000000000",
+		DROP_SPOOF_IPV6},
+	{"solicitation of anybody", 0x86dd, ICMP6(LL_A, "20") "8700000000000000" V6_X, -1},
+	{"solicitation with its link address", 0x86dd,
+		ICMP6(LL_A, "28") "8700000000000000" V6_X "0101020000000001", -1},
+	{"solicitation with another's link address", 0x86dd,
+		ICMP6(LL_A, "28") "8700000000000000" V6_X "0101020000000002", DROP_SPOOF_ND},
+	{"advertisement with another's link address", 0x86dd,
+		ICMP6(LL_A, "30") "8800000000000000" V6_A "0e01000000000000"
+				  "0201020000000002",
+		DROP_SPOOF_ND},
+	{"router solicitation with another's link address", 0x86dd,
+		ICMP6(LL_A, "18") "8500000000000000"
+				  "0101020000000002",
+		DROP_SPOOF_ND},
+	{"an option of no length", 0x86dd,
+		ICMP6(LL_A, "28") "8700000000000000" V6_X "0100020000000001", DROP_BAD_HEADERS},
+	{"redirect", 0x86dd, ICMP6(LL_A, "08") "8900000000000000", DROP_ROGUE_RA},
+	/* The type is in the second fragment; what seems to be one in the first is padding. */
+	{"router advertisement behind a fragment of options", 0x86dd,
+		"60000000001"
+		"02cff" LL_A "ff020000000000000000000000000001"
+		"3c00000100000001"
+		"3a00000000000000"
+		"8000000000000000",
+		DROP_BAD_HEADERS},
+	{"router advertisement behind an authentication header", 0x86dd,
 		"60000000002"
-		"03aff" UNSPEC "ff020000000000000000000000000001"
-		"87000000"
+		"033ff" LL_A "ff020000000000000000000000000001"
+		"3a01000000000000"
+		"00000000"
+		"86000000"
 		"00000000",
-		-1},
+		DROP_ROGUE_RA},
+	{"router advertisement behind mobility and options", 0x86dd,
+		"60000000002"
+		"087ff" LL_A "ff020000000000000000000000000001"
+		"3c00000000000000"
+		"3a00000000000000"
+		"86000000"
+		"00000000",
+		DROP_ROGUE_RA},
+	{"DHCP server on another port", 0x0800, IP_UDP("0a000001", "12340044"), DROP_ROGUE_DHCP},
+	{"DHCPv6 server on another port", 0x86dd,
+		"60000000000"
+		"811ff" LL_A "ff020000000000000000000000000001"
+		"12340222"
+		"00080000",
+		DROP_ROGUE_DHCP},
+	{"UDP ports in the padding", 0x0800,
+		"450000140000000040110000"
+		"0a000001"
+		"ffffffff"
+		"00500050",
+		DROP_BAD_HEADERS},
+	{"gratuitous ARP", 0x0806, ARP_HEAD "0200000000010a000001ffffffffffff0a000001", -1},
+	{"gratuitous ARP for another", 0x0806, ARP_HEAD "0200000000010a000063ffffffffffff0a000063",
+		DROP_SPOOF_ARP},
+	{"ARP answer of nobody", 0x0806,
+		"0001080006040002"
+		"020000000001000000000000000000000a000001",
+		DROP_SPOOF_ARP},
+	{"a tag behind the first", 0x8100, "0000080045", DROP_NESTED_TAG},
+	{"a provider's tag", 0x88a8, "0000080045", DROP_NESTED_TAG},
+	{"IPv4 in SNAP", 46,
+		"aaaa030000000800"
+		"4500001c",
+		DROP_BAD_HEADERS},
+	{"spanning tree in LLC", 38, "4242030000000000", -1},
 	{"no source otherwise", 0x86dd, V6("6", UNSPEC), DROP_SPOOF_IPV6},
 	{"DHCPv6 server", 0x86dd,
 		"60000000002"
@@ -398,6 +513,8 @@ START_TEST(guard_lets_a_port_be_itself_and_nobody_else)
 		unsigned int n = frame_put(b, ALL, A, vid, c->type);
 		struct verdict v;
 
+		if (vid < 0 && c->type == FRAME_TYPE_VLAN)
+			continue; /* it would be the first */
 		n += hex_put(b + n, c->hex);
 		v = decide_bytes(0, b, n, n, SECOND);
 		ck_assert_msg((c->reason < 0) == (v.kind != VERDICT_DROP), "%s: %s", c->what,
@@ -436,6 +553,7 @@ int main(void)
 	tcase_add_test(tc, vlan_port_takes_only_numbers_that_exist);
 	tcase_add_test(tc, forward_isolates_ports_from_each_other);
 	tcase_add_test(tc, forward_floods_only_what_a_port_takes);
+	tcase_add_test(tc, forward_lets_no_second_tag_become_the_first);
 	tcase_add_test(tc, forward_drops_frames_over_the_destination_mtu);
 	tcase_add_test(tc, forward_refuses_a_static_address_from_elsewhere);
 	tcase_add_test(tc, forward_polices_bytes_and_storms);
