@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "devices/vhost_user.h"
 
 struct stats_file {
 	char *path, *tmp;
@@ -159,6 +160,29 @@ static json_t *assigned_json(const struct guest *g, uint64_t *irqfd, uint64_t *u
 	return list;
 }
 
+/* How the guest got on with the process behind it. */
+static json_t *vhost_user_json(struct net_backend *be)
+{
+	struct vhost_user_stats s;
+	json_t *o = json_object();
+
+	vhost_user_stats(be, &s);
+	json_object_set_new(o, "connected", json_boolean(s.connected));
+	json_object_set_new(o, "running", json_boolean(s.running));
+	put(o, "connections", s.connections);
+	put(o, "losses", s.losses);
+	put(o, "protocol_errors", s.protocol_errors);
+	put(o, "timeouts", s.timeouts);
+	put(o, "refusals", s.refusals);
+	put(o, "starts", s.starts);
+	put(o, "replays", s.replays);
+	put(o, "messages", s.messages);
+	put(o, "announces", s.announces);
+	put(o, "ring_errors", s.ring_errors);
+	json_object_set_new(o, "last_reason", json_string(s.last_reason));
+	return o;
+}
+
 static json_t *net_json(const struct guest *g)
 {
 	json_t *list = json_array();
@@ -191,6 +215,9 @@ static json_t *net_json(const struct guest *g)
 		put(o, "commands", s.commands);
 		put(o, "command_errors", s.command_errors);
 		put(o, "needs_reset", s.broken);
+		if (net_option_lends_memory(opt))
+			json_object_set_new(
+				o, "vhost_user", vhost_user_json(vnet_backend(g->net[i])));
 		json_array_append_new(list, o);
 	}
 	return list;

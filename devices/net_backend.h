@@ -14,7 +14,7 @@
  *         interrupts the guest, with no code of ours. It comes and goes as the guest arms MSI-X, so
  *         it has a call of its own.
  *
- * Threads and locks: the device calls start, stop, pairs and filter one at a time, from a vCPU's
+ * Threads and locks: the device calls start, stop, pairs, filter and offloads one at a time, from a vCPU's
  * thread or the control thread, with its lock held; they may wait for the back end's own threads.
  * set_call comes from any thread, at any time between attach and destroy, also during the others,
  * and must not wait for any thread: a short lock of its own at most. Events are called from any
@@ -111,6 +111,11 @@ struct net_backend_ops {
 	int (*set_pairs)(struct net_backend *be, unsigned int pairs);
 	/* May be NULL: everything is passed on. @f is valid during the call. */
 	void (*set_filter)(struct net_backend *be, const struct net_filter *f);
+	/*
+	 * Of the negotiated VIRTIO_NET_F_GUEST_* offloads only these, from now on (Virtio 1.2
+	 * §5.1.6.5.7). -errno: as before. May be NULL: it cannot be changed and is not offered.
+	 */
+	int (*set_offloads)(struct net_backend *be, uint64_t offloads);
 	/* May be NULL. Any thread. */
 	void (*stats)(struct net_backend *be, struct net_backend_stats *ret);
 	/* Stopped first if it runs; everything it owns goes, itself included. */

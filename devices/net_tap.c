@@ -145,6 +145,11 @@ static void tap_set_filter(struct net_backend *be, const struct net_filter *f)
 	net_rings_set_filter(tap_of(be)->rings, f);
 }
 
+static int tap_set_offloads(struct net_backend *be, uint64_t features)
+{
+	return tap_offload(tap_of(be), features);
+}
+
 static void tap_stats(struct net_backend *be, struct net_backend_stats *ret)
 {
 	net_rings_stats(tap_of(be)->rings, ret);
@@ -167,6 +172,7 @@ static const struct net_backend_ops tap_ops = {
 	.set_call = tap_set_call,
 	.set_pairs = tap_set_pairs,
 	.set_filter = tap_set_filter,
+	.set_offloads = tap_set_offloads,
 	.stats = tap_stats,
 	.destroy = tap_destroy,
 };

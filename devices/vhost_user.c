@@ -77,6 +77,7 @@ struct vhost_user {
 	bool hung;    /* the session was ended because it held up the device */
 	bool inflight_stale;
 	struct vu_plan want;
+	uint8_t mac[6];
 	int call[VU_RINGS]; /* owned */
 	bool call_new[VU_RINGS];
 	struct vhost_user_stats stats;
@@ -91,6 +92,7 @@ struct vhost_user {
 	struct vu_inflight_region inflight;
 	struct vu_plan plan; /* what the session was started with; ring state is kept up to date */
 	bool running;
+	int err_fd[VU_RINGS]; /* owned, made when first needed */
 	int64_t link_down_at; /* when the guest is to see it, 0 = not pending */
 };
 
@@ -226,12 +228,21 @@ static void link_set(struct vhost_user *vu, bool up)
 	pthread_mutex_unlock(&vu->event_lock);
 }
 
-static void announce(struct vhost_user *vu)
+/* The next switch does not know where the guest is: the guest says so, or the switch for it. */
+static int announce(struct vhost_user *vu, const uint8_t *mac, struct err *e)
 {
+	static const uint8_t unknown[6];
+
+	if (!(vu->plan.features & BIT(VIRTIO_NET_F_GUEST_ANNOUNCE))) {
+		if (!memcmp(mac, unknown, sizeof(unknown)))
+			return 0;
+		return vu_session_announce(&vu->session, mac, e);
+	}
 	pthread_mutex_lock(&vu->event_lock);
 	if (vu->attached && vu->events.announce)
 		vu->events.announce(vu->events.ctx);
 	pthread_mutex_unlock(&vu->event_lock);
+	return 0;
 }
 
 static void ring_broken(struct vhost_user *vu, unsigned int index, const char *why)
@@ -244,10 +255,31 @@ static void ring_broken(struct vhost_user *vu, unsigned int index, const char *w
 
 /* ---- serving a back end ---- */
 
+/* New for each start: one that was signalled, or given away, is of no more use. */
+static int errs_make(struct vhost_user *vu, struct err *e)
+{
+	for (unsigned int i = 0; i < VU_RINGS; i++) {
+		vu->err_fd[i] = fd_close(vu->err_fd[i]);
+		vu->plan.err[i] = -1;
+	}
+	for (unsigned int i = 0; i < vu->plan.n; i++) {
+		unsigned int index = vu->plan.ring[i].index;
+
+		vu->err_fd[index] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (vu->err_fd[index] < 0)
+			return err_sys(e, errno, "%s: make an eventfd", vu->be.name);
+		vu->plan.err[index] = vu->err_fd[index];
+	}
+	return 0;
+}
+
 static int apply_start(struct vhost_user *vu, struct err *e)
 {
 	int r;
 
+	r = errs_make(vu, e);
+	if (r < 0)
+		return r;
 	r = vu_session_start(&vu->session, &vu->plan, &vu->inflight, e);
 	if (r < 0)
 		return r;
@@ -303,15 +335,24 @@ static int apply_calls(struct vhost_user *vu, const bool *call_new, struct err *
 	return r;
 }
 
+/* With the lock held. */
+static void messages_count(struct vhost_user *vu)
+{
+	vu->stats.messages += vu->session.messages;
+	vu->session.messages = 0;
+}
+
 /* Bring the back end to what the device wants. */
 static int session_apply(struct vhost_user *vu, struct err *e)
 {
 	uint16_t base[VU_RINGS] = {0};
 	bool call_new[VU_RINGS], on, start, restart;
 	unsigned int pairs;
+	uint8_t mac[6];
 	int r = 0;
 
 	pthread_mutex_lock(&vu->lock);
+	memcpy(mac, vu->mac, sizeof(mac));
 	on = vu->want_on && !vu->stuck;
 	pairs = vu->want.pairs;
 	restart = vu->restart;
@@ -331,7 +372,7 @@ static int session_apply(struct vhost_user *vu, struct err *e)
 	if (start) {
 		r = apply_start(vu, e);
 		if (r == 0 && restart)
-			announce(vu);
+			r = announce(vu, mac, e);
 	} else if (!on && vu->running) {
 		r = vu_session_stop(&vu->session, &vu->plan, base, e);
 	} else if (on) {
@@ -349,7 +390,10 @@ static int session_apply(struct vhost_user *vu, struct err *e)
 			vu->want.ring[i].last_avail = base[i];
 		vu->running = false;
 	}
+	messages_count(vu);
 	vu->stats.starts += start;
+	vu->stats.replays += start && restart;
+	vu->stats.announces += start && restart;
 	vu->restart = false;
 	vu->is_on = vu->running;
 	vu->is_pairs = vu->plan.pairs;
@@ -369,15 +413,37 @@ static bool quitting(struct vhost_user *vu)
 	return quit;
 }
 
+/* The back end found in a ring what no driver may write. Told once per start. */
+static void errs_take(struct vhost_user *vu, const struct pollfd *p)
+{
+	for (unsigned int i = 0; i < vu->plan.n; i++) {
+		unsigned int index = vu->plan.ring[i].index;
+
+		if (!(p[i].revents & POLLIN))
+			continue;
+		vu->err_fd[index] = fd_close(vu->err_fd[index]);
+		pthread_mutex_lock(&vu->lock);
+		vu->stats.ring_errors++;
+		pthread_mutex_unlock(&vu->lock);
+		ring_broken(vu, index, "its back end gave it up");
+	}
+}
+
 /* Until a wake-up, @sock readable (-1 = none) or @ms (-1 = for ever). */
 static void sleep_poll(struct vhost_user *vu, int sock, int ms)
 {
-	struct pollfd p[] = {
+	struct pollfd p[2 + VU_RINGS] = {
 		{.fd = vu->wake_fd, .events = POLLIN},
 		{.fd = sock, .events = POLLIN},
 	};
+	unsigned int rings = vu->running ? vu->plan.n : 0;
 	uint64_t n;
 
+	for (unsigned int i = 0; i < rings; i++)
+		p[2 + i] = (struct pollfd){
+			.fd = vu->err_fd[vu->plan.ring[i].index],
+			.events = POLLIN,
+		};
 	if (vu->link_down_at) {
 		int64_t left = vu->link_down_at - vu_now_ms();
 
@@ -386,11 +452,15 @@ static void sleep_poll(struct vhost_user *vu, int sock, int ms)
 		else if (ms < 0 || left < ms)
 			ms = (int)left;
 	}
-	if (poll(p, ARRAY_SIZE(p), ms) > 0 && (p[0].revents & POLLIN)) {
+	if (poll(p, 2 + rings, ms) <= 0)
+		return;
+	if (p[0].revents & POLLIN) {
 		ssize_t r = read(vu->wake_fd, &n, sizeof(n));
 
 		(void)r;
 	}
+	if (rings)
+		errs_take(vu, p + 2);
 }
 
 /* From connection to loss; always ends in an error, or in 0 when the front end itself ends. */
@@ -452,6 +522,7 @@ static int session_end(struct vhost_user *vu, int r, struct err *e)
 		r = err_set(e, ETIMEDOUT, "it did not do as told within %u ms", vu->cfg.reply_ms);
 	vu->hung = false;
 	vu->peer = -1;
+	messages_count(vu);
 	/* Closed before the rings are looked at: a live one knows from here on. */
 	vu_session_close(&vu->session);
 	for (unsigned int i = 0; vu->is_on && i < vu->plan.n; i++) {
@@ -461,6 +532,7 @@ static int session_end(struct vhost_user *vu, int r, struct err *e)
 	lost = vu->is_on && vu->want_on;
 	vu->restart |= lost;
 	vu->stuck |= lost && broken < VU_RINGS;
+	vu->stats.ring_errors += lost && broken < VU_RINGS;
 	vu->running = vu->is_on = false;
 	vu->stats.connected = vu->stats.running = false;
 	session_count(vu, vu->quit ? 0 : r, e);
@@ -698,6 +770,16 @@ static int vu_set_pairs(struct net_backend *be, unsigned int pairs)
 	return 0;
 }
 
+/* The back end is not told what to filter; a guest gets more than it asked for, §5.1.6.5.1. */
+static void vu_set_filter(struct net_backend *be, const struct net_filter *f)
+{
+	struct vhost_user *vu = vhost_user(be);
+
+	pthread_mutex_lock(&vu->lock);
+	memcpy(vu->mac, f->mac, sizeof(vu->mac));
+	pthread_mutex_unlock(&vu->lock);
+}
+
 static void vu_destroy(struct net_backend *be)
 {
 	struct vhost_user *vu = vhost_user(be);
@@ -719,6 +801,7 @@ static void vu_destroy(struct net_backend *be)
 	for (unsigned int i = 0; i < VU_RINGS; i++) {
 		fd_close(vu->call[i]);
 		fd_close(vu->plan.call[i]);
+		fd_close(vu->err_fd[i]);
 	}
 	fd_close(vu->wake_fd);
 	pthread_cond_destroy(&vu->changed);
@@ -733,6 +816,7 @@ static const struct net_backend_ops vhost_user_ops = {
 	.stop = vu_stop,
 	.set_call = vu_set_call,
 	.set_pairs = vu_set_pairs,
+	.set_filter = vu_set_filter,
 	.destroy = vu_destroy,
 };
 
@@ -776,7 +860,7 @@ static struct vhost_user *vhost_user_alloc(const struct vhost_user_config *cfg)
 	vu->socket.listener = vu->wake_fd = vu->peer = -1;
 	vu->session.sock = vu->inflight.fd = -1;
 	for (unsigned int i = 0; i < VU_RINGS; i++)
-		vu->call[i] = vu->plan.call[i] = -1;
+		vu->call[i] = vu->plan.call[i] = vu->err_fd[i] = -1;
 	vu->listener = (struct gmem_listener){.add = mem_add, .del = mem_del};
 	pthread_mutex_init(&vu->lock, NULL);
 	pthread_mutex_init(&vu->event_lock, NULL);

@@ -58,6 +58,10 @@ struct vhost_user_stats {
 	uint64_t timeouts;        /* dropped: it did not answer or read */
 	uint64_t refusals;        /* dropped: it lacks what the guest uses, or said no */
 	uint64_t starts;          /* times the rings were handed over */
+	uint64_t replays;         /* ... to one that came after a dead one */
+	uint64_t messages;        /* sent to back ends */
+	uint64_t announces;       /* addresses that a back end was asked to announce */
+	uint64_t ring_errors;     /* rings a back end gave up, or that did not say where to go on */
 	char last_reason[256];    /* why the last one was dropped; "" */
 };
 

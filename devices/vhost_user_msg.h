@@ -39,21 +39,26 @@ enum vu_request {
 	VU_GET_VRING_BASE = 11,
 	VU_SET_VRING_KICK = 12,
 	VU_SET_VRING_CALL = 13,
+	VU_SET_VRING_ERR = 14,
 	VU_GET_PROTOCOL_FEATURES = 15,
 	VU_SET_PROTOCOL_FEATURES = 16,
 	VU_GET_QUEUE_NUM = 17,
 	VU_SET_VRING_ENABLE = 18,
+	VU_SEND_RARP = 19,
 	VU_NET_SET_MTU = 20,
 	VU_GET_INFLIGHT_FD = 31,
 	VU_SET_INFLIGHT_FD = 32,
+	VU_RESET_DEVICE = 34,
 	VU_SET_STATUS = 39,
 };
 
 /* "Protocol features" */
 #define VU_PF_MQ             0
+#define VU_PF_RARP           2
 #define VU_PF_REPLY_ACK      3
 #define VU_PF_MTU            4
 #define VU_PF_INFLIGHT_SHMFD 12
+#define VU_PF_RESET_DEVICE   13
 #define VU_PF_STATUS         16
 
 /* Virtio feature bit of the protocol itself: the peer has GET/SET_PROTOCOL_FEATURES. */

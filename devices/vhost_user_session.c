@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
 
 #include "common/cleanup.h"
 
@@ -15,7 +16,7 @@
 
 #define PROTOCOL_FEATURES                                                                    \
 	(BIT(VU_PF_MQ) | BIT(VU_PF_REPLY_ACK) | BIT(VU_PF_MTU) | BIT(VU_PF_INFLIGHT_SHMFD) | \
-		BIT(VU_PF_STATUS))
+		BIT(VU_PF_STATUS) | BIT(VU_PF_RARP) | BIT(VU_PF_RESET_DEVICE))
 
 /* Features only the device and the guest speak about; no back end need know them. */
 #define DEVICE_FEATURES                                                                            \
@@ -69,6 +70,7 @@ static int ask(struct vu_session *s, const struct vu_msg *m, struct err *e, stru
 	int r;
 
 	r = vu_send(s->sock, m, deadline, e);
+	s->messages++;
 	if (r < 0)
 		return r;
 	r = answer_wait(s, name, deadline, e, ret);
@@ -89,8 +91,10 @@ static int tell(struct vu_session *s, struct vu_msg *m, struct err *e)
 	char buf[32];
 	int r;
 
-	if (!has(s, VU_PF_REPLY_ACK))
+	if (!has(s, VU_PF_REPLY_ACK)) {
+		s->messages++;
 		return vu_send(s->sock, m, vu_now_ms() + s->reply_ms, e);
+	}
 	m->flags |= VU_FLAG_NEED_REPLY;
 	r = ask(s, m, e, &ack);
 	if (r == 0 && ack.u64)
@@ -279,8 +283,8 @@ static const struct {
 	{VIRTIO_NET_F_HOST_ECN, "HOST_ECN"},
 	{VIRTIO_NET_F_HOST_UFO, "HOST_UFO"},
 	{VIRTIO_NET_F_MRG_RXBUF, "MRG_RXBUF"},
-	{28, "RING_INDIRECT_DESC"},
-	{29, "RING_EVENT_IDX"},
+	{VIRTIO_RING_F_INDIRECT_DESC, "RING_INDIRECT_DESC"},
+	{VIRTIO_RING_F_EVENT_IDX, "RING_EVENT_IDX"},
 	{VIRTIO_F_VERSION_1, "VERSION_1"},
 	{VIRTIO_F_RING_PACKED, "RING_PACKED"},
 	{VIRTIO_F_IN_ORDER, "IN_ORDER"},
@@ -328,6 +332,8 @@ static int ring_start(
 		r = tell(s, &addr, e);
 	if (r == 0)
 		r = tell_fd(s, VU_SET_VRING_CALL, n->index, p->call[n->index], e);
+	if (r == 0)
+		r = tell_fd(s, VU_SET_VRING_ERR, n->index, p->err[n->index], e);
 	if (r == 0)
 		r = tell_fd(s, VU_SET_VRING_KICK, n->index, n->kick_fd, e);
 	return r;
@@ -411,15 +417,29 @@ static int base_get(
 int vu_session_stop(
 	struct vu_session *s, const struct vu_plan *p, uint16_t *ret_base, struct err *e)
 {
+	struct vu_msg reset = vu_msg_make(VU_RESET_DEVICE, 0);
 	int r = 0;
 
 	for (unsigned int i = 0; r == 0 && i < p->n; i++)
 		r = vu_session_enable(s, p->ring[i].index, false, e);
 	for (unsigned int i = 0; r == 0 && i < p->n; i++)
 		r = base_get(s, p, i, e, &ret_base[i]);
+	/* Either means that the device was reset; the latter came first. */
 	if (r == 0 && has(s, VU_PF_STATUS))
-		r = tell_u64(s, VU_SET_STATUS, 0, e);
+		return tell_u64(s, VU_SET_STATUS, 0, e);
+	if (r == 0 && has(s, VU_PF_RESET_DEVICE))
+		return tell(s, &reset, e);
 	return r;
+}
+
+int vu_session_announce(struct vu_session *s, const uint8_t *mac, struct err *e)
+{
+	struct vu_msg m = vu_msg_make(VU_SEND_RARP, sizeof(m.u64));
+
+	if (!has(s, VU_PF_RARP))
+		return 0;
+	memcpy(m.bytes, mac, 6);
+	return tell(s, &m, e);
 }
 
 int vu_session_unasked(struct vu_session *s, struct err *e)

@@ -22,6 +22,7 @@ struct vu_session {
 	int reply_ms;      /* how long to wait for one answer */
 	uint64_t features; /* virtio features the back end has */
 	uint64_t protocol; /* VU_PF_* bits in use */
+	uint64_t messages; /* sent */
 };
 
 /* The region the back end keeps its inflight descriptors in; it outlives the back end. */
@@ -38,6 +39,7 @@ struct vu_plan {
 	unsigned int n, pairs;
 	struct net_ring ring[VU_RINGS]; /* addresses in the table's user space */
 	int call[VU_RINGS];             /* by ring index; -1 = none */
+	int err[VU_RINGS];              /* borrowed, by ring index: eventfd of a ring given up */
 };
 
 /*
@@ -61,6 +63,8 @@ int vu_session_stop(
 int vu_session_call(struct vu_session *s, unsigned int index, int fd, struct err *e);
 /* Ring @index is (not) to be served. No effect on a back end without protocol features. */
 int vu_session_enable(struct vu_session *s, unsigned int index, bool on, struct err *e);
+/* The switch is to learn that @mac is here, for a guest that does not say so itself. */
+int vu_session_announce(struct vu_session *s, const uint8_t *mac, struct err *e);
 /* Something arrived though nothing was asked: always an error, what it is is in @e. 0: nothing. */
 int vu_session_unasked(struct vu_session *s, struct err *e);
 

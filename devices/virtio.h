@@ -58,6 +58,8 @@ int vnet_create(const struct vnet_host *host, const struct vnet_config *cfg, str
 /* Any thread while the device lives. */
 void vnet_stats(struct vnet *n, struct vnet_stats *ret);
 uint8_t vnet_devfn(const struct vnet *n);
+/* What it was made with, for figures only that kind has. */
+struct net_backend *vnet_backend(const struct vnet *n);
 
 /*
  * A tap interface of the host: @name is taken if it exists, else made, and goes with us then.

@@ -31,6 +31,12 @@
 #define FILTER_FEATURES \
 	(BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CTRL_VLAN) | BIT(VIRTIO_NET_F_CTRL_RX_EXTRA))
 
+/* What the guest may switch off and on, §5.1.6.5.7. */
+#define GUEST_OFFLOADS                                                       \
+	(BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4) |       \
+		BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_ECN) | \
+		BIT(VIRTIO_NET_F_GUEST_UFO))
+
 /* §5.1.4, up to mtu. */
 struct config {
 	uint8_t mac[6];
@@ -92,7 +98,18 @@ static const struct {
 	{VIRTIO_NET_F_GUEST_ANNOUNCE, BIT(VIRTIO_NET_F_CTRL_VQ)},
 	{VIRTIO_NET_F_MQ, BIT(VIRTIO_NET_F_CTRL_VQ)},
 	{VIRTIO_NET_F_CTRL_MAC_ADDR, BIT(VIRTIO_NET_F_CTRL_VQ)},
+	{VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, BIT(VIRTIO_NET_F_CTRL_VQ)},
 };
+
+/* Of @offloads each that needs another one has it. */
+static bool needs_met(uint64_t offloads)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(feature_needs); i++) {
+		if (offloads >> feature_needs[i].bit & 1 && !(offloads & feature_needs[i].needs))
+			return false;
+	}
+	return true;
+}
 
 /* @f without those that lack what they need. */
 static uint64_t features_sound(uint64_t f)
@@ -166,7 +183,7 @@ static void on_broken(void *ctx, unsigned int index, const char *why)
 
 static bool on_off(const uint8_t *data, size_t len, bool *ret)
 {
-	if (len < 1)
+	if (len != 1)
 		return false;
 	*ret = data[0] != 0;
 	return true;
@@ -218,12 +235,12 @@ static bool command_mac(struct vnet *n, uint8_t cmd, const uint8_t *data, size_t
 	case VIRTIO_NET_CTRL_MAC_TABLE_SET:
 		if (!has(n, VIRTIO_NET_F_CTRL_RX) ||
 			!mac_table(&data, &len, f.uni, &f.n_uni, &f.mac_overflow_uni) ||
-			!mac_table(&data, &len, f.multi, &f.n_multi, &f.mac_overflow_multi))
+			!mac_table(&data, &len, f.multi, &f.n_multi, &f.mac_overflow_multi) || len)
 			return false;
 		n->filter = f;
 		return true;
 	case VIRTIO_NET_CTRL_MAC_ADDR_SET:
-		if (!has(n, VIRTIO_NET_F_CTRL_MAC_ADDR) || len != 6)
+		if (!has(n, VIRTIO_NET_F_CTRL_MAC_ADDR) || len != 6 || data[0] & 1)
 			return false;
 		memcpy(n->mac, data, 6);
 		memcpy(n->filter.mac, data, 6);
@@ -236,7 +253,7 @@ static bool command_vlan(struct vnet *n, uint8_t cmd, const uint8_t *data, size_
 {
 	unsigned int id;
 
-	if (!has(n, VIRTIO_NET_F_CTRL_VLAN) || len < 2)
+	if (!has(n, VIRTIO_NET_F_CTRL_VLAN) || len != 2)
 		return false;
 	id = (unsigned int)le_load(data, 2);
 	if (id > 4095)
@@ -252,7 +269,7 @@ static bool command_mq(struct vnet *n, uint8_t cmd, const uint8_t *data, size_t 
 {
 	unsigned int pairs;
 
-	if (!has(n, VIRTIO_NET_F_MQ) || cmd != VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET || len < 2)
+	if (!has(n, VIRTIO_NET_F_MQ) || cmd != VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET || len != 2)
 		return false;
 	pairs = (unsigned int)le_load(data, 2);
 	if (!pairs || pairs > n->cfg.pairs)
@@ -262,6 +279,20 @@ static bool command_mq(struct vnet *n, uint8_t cmd, const uint8_t *data, size_t 
 	n->pairs_now = pairs;
 	atomic_store(&n->pairs_stat, pairs);
 	return true;
+}
+
+static bool command_offloads(struct vnet *n, uint8_t cmd, const uint8_t *data, size_t len)
+{
+	uint64_t offloads;
+
+	if (!has(n, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) ||
+		cmd != VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET || len != 8)
+		return false;
+	offloads = le_load(data, 8);
+	/* §5.1.6.5.7.1: none that was not negotiated. */
+	if (offloads & ~(vpci_features(&n->v) & GUEST_OFFLOADS) || !needs_met(offloads))
+		return false;
+	return n->be->ops->set_offloads(n->be, offloads) == 0;
 }
 
 static bool command(struct vnet *n, const uint8_t *data, size_t len)
@@ -274,11 +305,15 @@ static bool command(struct vnet *n, const uint8_t *data, size_t len)
 	case VIRTIO_NET_CTRL_MAC: ok = command_mac(n, data[1], data + 2, len - 2); break;
 	case VIRTIO_NET_CTRL_VLAN: ok = command_vlan(n, data[1], data + 2, len - 2); break;
 	case VIRTIO_NET_CTRL_ANNOUNCE:
-		ok = has(n, VIRTIO_NET_F_GUEST_ANNOUNCE) && data[1] == VIRTIO_NET_CTRL_ANNOUNCE_ACK;
+		ok = has(n, VIRTIO_NET_F_GUEST_ANNOUNCE) &&
+		     data[1] == VIRTIO_NET_CTRL_ANNOUNCE_ACK && len == 2;
 		if (ok)
 			atomic_store(&n->announce, false);
 		break;
 	case VIRTIO_NET_CTRL_MQ: ok = command_mq(n, data[1], data + 2, len - 2); break;
+	case VIRTIO_NET_CTRL_GUEST_OFFLOADS:
+		ok = command_offloads(n, data[1], data + 2, len - 2);
+		break;
 	default: break;
 	}
 	if (memcmp(&before, &n->filter, sizeof(before)) && n->be->ops->set_filter)
@@ -495,6 +530,8 @@ static uint64_t features_offered(const struct vnet_config *cfg, const struct net
 
 	if (be->ops->set_filter)
 		f |= FILTER_FEATURES;
+	if (be->ops->set_offloads && f & GUEST_OFFLOADS)
+		f |= BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS);
 	if (cfg->mtu)
 		f |= BIT(VIRTIO_NET_F_MTU);
 	if (cfg->pairs > 1)
@@ -594,4 +631,9 @@ void vnet_stats(struct vnet *n, struct vnet_stats *ret)
 uint8_t vnet_devfn(const struct vnet *n)
 {
 	return n->v.pci.devfn;
+}
+
+struct net_backend *vnet_backend(const struct vnet *n)
+{
+	return n->be;
 }

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
 
 #include "common/cleanup.h"
@@ -459,7 +460,7 @@ START_TEST(the_next_back_end_goes_on_where_the_used_ring_ends)
 
 	create(&cfg);
 	be->ops->set_call(be, 0, call[0]);
-	start(2, 1ull << 15);
+	start(2, 1ull << 15 | 1ull << VIRTIO_NET_F_GUEST_ANNOUNCE);
 	p = peer_new(&good);
 	UNTIL(stats().running);
 	used_idx_set(0, 7);
@@ -484,7 +485,82 @@ START_TEST(the_next_back_end_goes_on_where_the_used_ring_ends)
 	UNTIL(announces == 1);
 	ck_assert_uint_eq(stats().losses, 1);
 	ck_assert_uint_eq(stats().starts, 2);
+	ck_assert_uint_eq(stats().replays, 1);
+	ck_assert_uint_gt(stats().messages, 20);
 	ck_assert_uint_eq(links_down, 0); /* a pause within the grace */
+	peer_destroy(p);
+}
+END_TEST
+
+/* The switch that comes after a dead one does not know where the guest is. */
+START_TEST(a_guest_that_does_not_announce_itself_is_announced)
+{
+	const struct net_filter f = {.promisc = true, .mac = {0x52, 0x54, 0, 0x12, 0x34, 0x56}};
+	struct peer_config can = good;
+	struct vhost_user_config cfg = config();
+	struct peer *p;
+
+	can.protocol |= 1ull << VU_PF_RARP;
+	create(&cfg);
+	be->ops->set_filter(be, &f);
+	start(2, 0);
+	p = peer_new(&can);
+	UNTIL(stats().running);
+	ck_assert_uint_eq(p->count[VU_SEND_RARP], 0);
+	peer_destroy(p);
+	UNTIL(!stats().connected);
+	p = peer_new(&can);
+	ck_assert(peer_saw(p, VU_SEND_RARP, 1));
+	ck_assert_uint_eq(p->rarp, 0x563412005452);
+	ck_assert_uint_eq(announces, 0);
+	peer_destroy(p);
+}
+END_TEST
+
+START_TEST(a_ring_the_back_end_gives_up_needs_a_reset)
+{
+	struct vhost_user_config cfg = config();
+	struct peer *p;
+
+	create(&cfg);
+	may_break = true;
+	start(2, 0);
+	p = peer_new(&good);
+	UNTIL(stats().running);
+	eventfd_write(p->ring[1].err, 1);
+	UNTIL(breaks == 1);
+	/* Once is enough, also for one that does not stop. */
+	eventfd_write(p->ring[1].err, 1);
+	be->ops->set_pairs(be, 1);
+	be->ops->stop(be, NULL);
+	start(2, 0);
+	UNTIL(stats().starts == 2);
+	ck_assert_uint_eq(breaks, 1);
+	ck_assert_uint_eq(stats().ring_errors, 1);
+	eventfd_write(p->ring[0].err, 1);
+	UNTIL(breaks == 2);
+	peer_destroy(p);
+}
+END_TEST
+
+START_TEST(the_guests_reset_is_passed_on)
+{
+	struct peer_config can = good;
+	struct vhost_user_config cfg = config();
+	struct peer *p;
+
+	can.protocol |= 1ull << VU_PF_RESET_DEVICE;
+	if (_i)
+		can.protocol &= ~(1ull << VU_PF_STATUS);
+	create(&cfg);
+	start(2, 0);
+	p = peer_new(&can);
+	UNTIL(stats().running);
+	be->ops->stop(be, NULL);
+	ck_assert_uint_eq(p->count[VU_RESET_DEVICE], (unsigned int)_i);
+	ck_assert_uint_eq(p->count[VU_SET_STATUS], _i ? 0 : 2);
+	start(2, 0);
+	UNTIL(stats().starts == 2);
 	peer_destroy(p);
 }
 END_TEST
@@ -723,7 +799,7 @@ END_TEST
 
 static const uint32_t answered[] = {VU_GET_FEATURES, VU_GET_PROTOCOL_FEATURES, VU_GET_QUEUE_NUM,
 	VU_SET_OWNER, VU_SET_FEATURES, VU_SET_MEM_TABLE, VU_GET_INFLIGHT_FD, VU_SET_INFLIGHT_FD,
-	VU_SET_VRING_NUM, VU_SET_VRING_BASE, VU_SET_VRING_ADDR, VU_SET_VRING_CALL,
+	VU_SET_VRING_NUM, VU_SET_VRING_BASE, VU_SET_VRING_ADDR, VU_SET_VRING_CALL, VU_SET_VRING_ERR,
 	VU_SET_VRING_KICK, VU_SET_VRING_ENABLE, VU_SET_STATUS, VU_GET_VRING_BASE};
 
 /*
@@ -1034,6 +1110,9 @@ int main(void)
 	tcase_add_test(tc, interrupts_follow_the_guests_vectors);
 	tcase_add_test(tc, queue_pairs_are_switched_on_and_off);
 	tcase_add_test(tc, the_next_back_end_goes_on_where_the_used_ring_ends);
+	tcase_add_test(tc, a_guest_that_does_not_announce_itself_is_announced);
+	tcase_add_test(tc, a_ring_the_back_end_gives_up_needs_a_reset);
+	tcase_add_loop_test(tc, the_guests_reset_is_passed_on, 0, 2);
 	tcase_add_test(tc, the_next_back_end_goes_on_where_the_packed_ring_says);
 	tcase_add_test(tc, a_packed_ring_that_does_not_tell_needs_a_reset);
 	tcase_add_test(tc, packed_rings_are_checked_as_such);

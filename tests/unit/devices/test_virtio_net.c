@@ -115,6 +115,22 @@ static void find_function(void)
 	      (uint64_t)pci_cfg_read(root, 0, devfn(), 0x14, 4) << 32;
 }
 
+/* A loop that can be told of offloads. */
+#define RX_OFFLOADS \
+	(BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6))
+
+static struct net_backend_ops loop_ops;
+static uint64_t offloads;
+static int offloads_fail;
+
+static int offloads_set(struct net_backend *be, uint64_t to)
+{
+	if (offloads_fail)
+		return offloads_fail;
+	offloads = to;
+	return 0;
+}
+
 static void setup(void)
 {
 	const struct gmem_config mc = {.size = MEM};
@@ -143,6 +159,11 @@ static void setup(void)
 	host.mem = mem;
 	host.irq = router;
 	ck_assert_int_eq(net_loop_create(PAIRS, mem, &e, &loop), 0);
+	loop_ops = *loop->ops;
+	loop_ops.set_offloads = offloads_set;
+	loop->ops = &loop_ops;
+	loop->features |= RX_OFFLOADS;
+	offloads = offloads_fail = 0;
 	ck_assert_msg(vnet_create(&host, &cfg, loop, &e, &net) == 0, "%s", e.text);
 	ck_assert_int_eq(pci_root_place(root, &e), 0);
 	find_function();
@@ -688,6 +709,78 @@ START_TEST(commands_set_what_they_say)
 }
 END_TEST
 
+static int command_offloads(uint64_t to, uint32_t len)
+{
+	return command(
+		2, VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET, &to, len);
+}
+
+/* §5.1.6.5.7 */
+START_TEST(the_guest_switches_its_offloads)
+{
+	const uint64_t csum = BIT(VIRTIO_NET_F_GUEST_CSUM), tso = BIT(VIRTIO_NET_F_GUEST_TSO4);
+
+	ck_assert(features() & BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS));
+	start(BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) | csum | tso);
+	ck_assert_int_eq(command_offloads(csum, 8), 0);
+	ck_assert_uint_eq(offloads, csum);
+	ck_assert_int_eq(command_offloads(csum | tso, 8), 0);
+	ck_assert_uint_eq(offloads, csum | tso);
+	ck_assert_int_eq(command_offloads(0, 8), 0);
+	ck_assert_uint_eq(offloads, 0);
+	offloads = 77;
+	ck_assert_int_eq(command_offloads(tso, 8), 1); /* needs csum */
+	ck_assert_int_eq(command_offloads(csum | BIT(VIRTIO_NET_F_GUEST_TSO6), 8), 1);
+	ck_assert_int_eq(command_offloads(csum | 1, 8), 1);
+	ck_assert_int_eq(command_offloads(csum, 7), 1);
+	ck_assert_int_eq(command_offloads(csum, 9), 1);
+	ck_assert_int_eq(command(2, VIRTIO_NET_CTRL_GUEST_OFFLOADS, 1, &csum, 8), 1);
+	ck_assert_uint_eq(offloads, 77);
+	offloads_fail = -EIO;
+	ck_assert_int_eq(command_offloads(csum, 8), 1);
+	/* Not to be had without its feature. */
+	start(BIT(VIRTIO_NET_F_CTRL_VQ) | csum);
+	ck_assert_int_eq(command_offloads(csum, 8), 1);
+}
+END_TEST
+
+/* Each is answered, none is carried out. */
+START_TEST(commands_of_a_wrong_length_are_refused)
+{
+	static const uint8_t data[64] = {1, 0, 0, 0, 2};
+	static const struct {
+		uint8_t class, cmd;
+		uint32_t right;
+	} cmds[] = {
+		{VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, 1},
+		{VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_NOBCAST, 1},
+		{VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, 14},
+		{VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, 99},
+		{VIRTIO_NET_CTRL_VLAN, VIRTIO_NET_CTRL_VLAN_ADD, 2},
+		{VIRTIO_NET_CTRL_VLAN, VIRTIO_NET_CTRL_VLAN_DEL, 2},
+		{VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, 2},
+		{VIRTIO_NET_CTRL_ANNOUNCE, VIRTIO_NET_CTRL_ANNOUNCE_ACK, 0},
+	};
+
+	start(BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_CTRL_RX) |
+		BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) | BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) |
+		BIT(VIRTIO_NET_F_CTRL_VLAN) | BIT(VIRTIO_NET_F_GUEST_ANNOUNCE));
+	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++) {
+		for (uint32_t len = 0; len < 40; len++) {
+			/* The table of this data: one address, then none. */
+			if (cmds[i].right == 14 && len == 14)
+				continue;
+			ck_assert_int_eq(command(QUEUES - 1, cmds[i].class, cmds[i].cmd, data, len),
+				len != cmds[i].right);
+		}
+	}
+	ck_assert_int_eq(command(QUEUES - 1, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET,
+				 "\1\0\0\0\0\1", 6),
+		1); /* an address of many */
+	ck_assert_uint_eq(stats().broken, 0);
+}
+END_TEST
+
 START_TEST(the_second_pair_waits_until_it_is_used)
 {
 	start(BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_MQ));
@@ -895,6 +988,8 @@ int main(void)
 	tcase_add_test(t, an_impossible_ring_needs_a_reset_and_the_reset_heals);
 	tcase_add_test(t, rings_outside_memory_need_a_reset);
 	tcase_add_test(t, commands_set_what_they_say);
+	tcase_add_test(t, the_guest_switches_its_offloads);
+	tcase_add_test(t, commands_of_a_wrong_length_are_refused);
 	tcase_add_test(t, the_second_pair_waits_until_it_is_used);
 	tcase_add_test(t, a_doorbell_is_asked_for_after_each_command);
 	tcase_add_test(t, a_bad_control_queue_needs_a_reset);

@@ -105,6 +105,8 @@ static void take(struct peer *p, struct vu_msg *m)
 	case VU_SET_VRING_ADDR: r->addr = m->addr; break;
 	case VU_SET_VRING_KICK: fd_replace(&r->kick, m); break;
 	case VU_SET_VRING_CALL: fd_replace(&r->call, m); break;
+	case VU_SET_VRING_ERR: fd_replace(&r->err, m); break;
+	case VU_SEND_RARP: p->rarp = m->u64; break;
 	case VU_SET_MEM_TABLE:
 		for (unsigned int i = 0; i < VU_MAX_REGIONS; i++) {
 			fd_close(p->mem_fd[i]);
@@ -211,7 +213,7 @@ struct peer *peer_create(const struct peer_config *cfg, int sock)
 	p->end_fd = eventfd(0, EFD_CLOEXEC);
 	p->inflight_fd = -1;
 	for (unsigned int i = 0; i < VU_MAX_REGIONS; i++)
-		p->mem_fd[i] = p->ring[i].kick = p->ring[i].call = -1;
+		p->mem_fd[i] = p->ring[i].kick = p->ring[i].call = p->ring[i].err = -1;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->changed, NULL);
 	if (pthread_create(&p->thread, NULL, peer_main, p))
@@ -236,6 +238,7 @@ void peer_destroy(struct peer *p)
 		fd_close(p->mem_fd[i]);
 		fd_close(p->ring[i].kick);
 		fd_close(p->ring[i].call);
+		fd_close(p->ring[i].err);
 	}
 	fd_close(p->inflight_fd);
 	fd_close(p->end_fd);

@@ -42,7 +42,7 @@ struct peer_ring {
 	uint32_t num, base;
 	bool enabled;
 	struct vu_vring_addr addr;
-	int kick, call; /* -1 = none */
+	int kick, call, err; /* -1 = none */
 };
 
 struct peer {
@@ -54,7 +54,7 @@ struct peer {
 	bool over; /* the connection has ended */
 	unsigned int messages;
 	unsigned int count[64]; /* by request */
-	uint64_t features, protocol, status, mtu;
+	uint64_t features, protocol, status, mtu, rarp;
 	struct vu_mem_table mem;
 	int mem_fd[VU_MAX_REGIONS];
 	struct peer_ring ring[8];
