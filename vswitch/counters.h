@@ -39,6 +39,15 @@
 	X(TX_FULL, "tx-full", "the port it was meant for took no more")                       \
 	X(BAD_OFFLOAD, "bad-offload", "asks for a checksum or segments it cannot have")       \
 	X(SHAPED, "shaped", "the queue before the port's rate limit was full")                \
+	X(RING_ADDRESS, "ring-bad-address", "a descriptor points outside the guest's memory") \
+	X(RING_INDIRECT, "ring-bad-indirect", "an indirect table that cannot be")             \
+	X(RING_LOOP, "ring-bad-chain",                                                        \
+		"a chain without end, of too many parts, or out of its table")                \
+	X(RING_DIRECTION, "ring-bad-direction",                                               \
+		"a buffer to read where one to write belongs, or the reverse")                \
+	X(RING_SHORT, "ring-short", "a chain without room for a header, or without a frame")  \
+	X(RING_LONG, "ring-long", "a chain longer than any frame")                            \
+	X(NO_ROOM, "no-room", "longer than the buffers of the guest it was meant for")        \
 	X(NO_MEMORY, "no-memory", "no buffer for a copy")
 
 enum drop_reason {

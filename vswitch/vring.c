@@ -12,17 +12,6 @@
 
 enum { F_VERSION_1 = 32, F_RING_PACKED = 34 };
 
-const char *vring_error_name(enum vring_error error)
-{
-	static const char *const names[] = {
-#define X(name, text, what) [VRING_ERROR_##name] = text,
-		VRING_ERRORS(X)
-#undef X
-	};
-
-	return error < VRING_ERROR_COUNT ? names[error] : "none";
-}
-
 unsigned int vring_break(struct vring_dev *r, const char *fmt, ...)
 {
 	va_list args;
@@ -98,6 +87,7 @@ int vring_start(struct vring_dev *r, const struct vring_setup *s, struct err *e)
 				  ? 12
 				  : 10,
 		.size = s->size,
+		.features = s->features,
 		.mem = s->mem,
 		.desc = s->desc,
 		.avail = s->avail,

@@ -39,29 +39,17 @@
 		1ull << 27 /* ANY_LAYOUT */ | 1ull << 32 /* VERSION_1 */ |       \
 		1ull << 34 /* RING_PACKED */ | 1ull << 35 /* IN_ORDER */)
 
-/* X(name, printed name, what it means): why a chain was given back without being used. */
-#define VRING_ERRORS(X)                                                                          \
-	X(ADDRESS, "ring-bad-address", "a descriptor points outside the guest's memory")         \
-	X(INDIRECT, "ring-bad-indirect",                                                         \
-		"an indirect table that is empty, cut, too long, "                               \
-		"inside another, or was not negotiated")                                         \
-	X(LOOP, "ring-bad-chain", "a chain that leaves its table, has no end or too many parts") \
-	X(DIRECTION, "ring-bad-direction",                                                       \
-		"a buffer is for reading where it must be for "                                  \
-		"writing, or the reverse")                                                       \
-	X(SHORT, "ring-short", "a chain with no room for the virtio-net header, or no frame")    \
-	X(LONG, "ring-long", "a chain with more than a frame can be")
-
+/* Why a chain was given back without being used; counters.h has names for them. */
 enum vring_error {
-#define X(name, text, what) VRING_ERROR_##name,
-	VRING_ERRORS(X)
-#undef X
-		VRING_ERROR_COUNT,
+	VRING_ERROR_ADDRESS, /* a descriptor points outside the guest's memory */
+	VRING_ERROR_INDIRECT, /* a table that is empty, cut, nested, too long, or was not negotiated */
+	VRING_ERROR_LOOP,     /* a chain that leaves its table, has no end, or too many parts */
+	VRING_ERROR_DIRECTION, /* a buffer to be read where one to be written belongs, or the reverse */
+	VRING_ERROR_SHORT,     /* no room for the virtio-net header, or no frame behind it */
+	VRING_ERROR_LONG,      /* more than a frame can be */
+	VRING_ERROR_COUNT,
 	VRING_OK = VRING_ERROR_COUNT
 };
-
-/* As in statistics: "ring-bad-address". Lives for ever. */
-const char *vring_error_name(enum vring_error error);
 
 struct vring_setup {
 	const struct vmem *mem; /* stays where it is while the ring runs */
@@ -128,6 +116,7 @@ struct vring_dev {
 	uint16_t told;  /* @next when the guest was last considered for a notification */
 	bool told_any;  /* since the ring began */
 	bool unsaid;    /* something was published since @told */
+	uint64_t features;
 	const struct vmem *mem;
 	union {
 		struct vring_desc *desc;

@@ -7,8 +7,10 @@
 
 #include "vswitch/vring.h"
 
+#ifndef likely
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+#endif
 
 #define VRING_INFLIGHT_VERSION 1
 
