@@ -438,6 +438,7 @@ static int datapath_init(struct datapath *dp, const struct switch_config *cfg, s
 
 		r = worker_create(dp, no, cores[no], e, &dp->workers[no]);
 	}
+	dp->fw->shared = n > 1;
 	for (unsigned int i = 0; r >= 0 && i < n; i++)
 		r = worker_launch(dp->workers[i], e);
 	return r;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,39 +9,61 @@
 #define WAYS 4
 #define NIL  UINT32_MAX
 
+#define TRIES 64 /* some microseconds */
+
+/* Written with one store, so that readers see one whole slot or another. */
 struct slot {
 	uint16_t port;
-	uint16_t is_static;
+	uint16_t state; /* STATIC, or the generation of the port's learned entries it is of */
 	uint32_t seen_s;
 };
 
+#define STATIC      0x8000u
+#define GENERATIONS 0x8000u
+
+/*
+ * Readers take no lock. A key is stored after its slot and taken away before the slot changes, so
+ * whoever sees the key, then the slot, then still the key, has what belongs together.
+ */
 struct bucket {
-	uint64_t key[WAYS]; /* 0 = free */
-	struct slot slot[WAYS];
+	uint64_t key[WAYS];  /* 0 = free */
+	uint64_t slot[WAYS]; /* struct slot */
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct bucket) == 64, "a bucket is one cache line");
+_Static_assert(sizeof(struct slot) == sizeof(uint64_t), "a slot is one word");
 
 struct link {
 	uint32_t prev, next;
 };
 
+struct list {
+	uint32_t head, tail;
+};
+
 struct port {
-	uint32_t head, tail; /* learned entries, least recently seen first */
+	struct list list; /* learned entries, least recently seen first */
 	uint32_t learned, statics;
 	uint32_t limit;
 	struct fdb_port_stats stats;
 };
 
 struct fdb {
+	/* Read by everybody; never written behind fdb_create() but for what they point to. */
 	struct bucket *buckets;
-	struct link *links;
-	struct port *ports;
+	uint16_t *generations; /* by port: entries of another one are gone */
 	uint64_t seed;
 	uint32_t mask; /* of buckets */
-	uint32_t capacity, count;
-	uint32_t ageing_s;
+	uint32_t capacity;
 	uint16_t nr_ports;
+
+	/* Everything else, and every write to buckets and generations */
+	pthread_mutex_t lock __attribute__((aligned(64)));
+	struct link *links;
+	struct port *ports;
+	struct list gone; /* flushed; still in their slots */
+	uint32_t count;   /* that are not */
+	uint32_t ageing_s;
 };
 
 struct place {
@@ -61,24 +84,49 @@ static struct place key_place(const struct fdb *f, uint64_t key)
 	return p;
 }
 
-static struct slot *slot_at(const struct fdb *f, uint32_t i)
+static uint64_t key_get(const struct fdb *f, uint32_t i)
 {
-	return &f->buckets[i / WAYS].slot[i % WAYS];
+	return __atomic_load_n(&f->buckets[i / WAYS].key[i % WAYS], __ATOMIC_ACQUIRE);
 }
 
-static uint64_t *key_at(const struct fdb *f, uint32_t i)
+static void key_put(struct fdb *f, uint32_t i, uint64_t key)
 {
-	return &f->buckets[i / WAYS].key[i % WAYS];
+	__atomic_store_n(&f->buckets[i / WAYS].key[i % WAYS], key, __ATOMIC_RELEASE);
 }
 
+static struct slot slot_get(const struct fdb *f, uint32_t i)
+{
+	uint64_t v = __atomic_load_n(&f->buckets[i / WAYS].slot[i % WAYS], __ATOMIC_ACQUIRE);
+	struct slot s;
+
+	memcpy(&s, &v, sizeof(s));
+	return s;
+}
+
+/* A release: whoever sees it sees that the key before it is gone. */
+static void slot_put(struct fdb *f, uint32_t i, struct slot s)
+{
+	uint64_t v;
+
+	memcpy(&v, &s, sizeof(v));
+	__atomic_store_n(&f->buckets[i / WAYS].slot[i % WAYS], v, __ATOMIC_RELEASE);
+}
+
+static bool slot_is_gone(const struct fdb *f, struct slot s)
+{
+	return !(s.state & STATIC) &&
+	       s.state != __atomic_load_n(&f->generations[s.port], __ATOMIC_RELAXED);
+}
+
+/* Which way has @key is not predictable: one branch for all of them. */
 static uint32_t bucket_find(const struct fdb *f, uint32_t b, uint64_t key)
 {
-	const struct bucket *bucket = &f->buckets[b];
+	const uint64_t *keys = f->buckets[b].key;
+	unsigned int hit = 0;
 
 	for (unsigned int w = 0; w < WAYS; w++)
-		if (bucket->key[w] == key)
-			return b * WAYS + w;
-	return NIL;
+		hit |= (unsigned int)(__atomic_load_n(&keys[w], __ATOMIC_ACQUIRE) == key) << w;
+	return hit ? b * WAYS + (uint32_t)__builtin_ctz(hit) : NIL;
 }
 
 static uint32_t key_find(const struct fdb *f, uint64_t key)
@@ -89,56 +137,75 @@ static uint32_t key_find(const struct fdb *f, uint64_t key)
 	return i != NIL ? i : bucket_find(f, p.second, key);
 }
 
-static void list_append(struct fdb *f, struct port *p, uint32_t i)
+/* Without the lock: whether there is an entry for @key, and what it says. */
+static bool key_read(const struct fdb *f, uint64_t key, struct slot *ret)
 {
-	f->links[i] = (struct link){.prev = p->tail, .next = NIL};
-	if (p->tail != NIL)
-		f->links[p->tail].next = i;
-	else
-		p->head = i;
-	p->tail = i;
+	uint32_t i = key ? key_find(f, key) : NIL;
+
+	if (i == NIL)
+		return false;
+	*ret = slot_get(f, i);
+	/* To be fooled the slot would have to change hands twice and back between three loads. */
+	return key_get(f, i) == key && !slot_is_gone(f, *ret);
 }
 
-static void list_remove(struct fdb *f, struct port *p, uint32_t i)
-{
-	struct link l = f->links[i];
+/* --- what follows is under the lock */
 
-	if (l.prev != NIL)
-		f->links[l.prev].next = l.next;
+static void list_append(struct fdb *f, struct list *l, uint32_t i)
+{
+	f->links[i] = (struct link){.prev = l->tail, .next = NIL};
+	if (l->tail != NIL)
+		f->links[l->tail].next = i;
 	else
-		p->head = l.next;
-	if (l.next != NIL)
-		f->links[l.next].prev = l.prev;
+		l->head = i;
+	l->tail = i;
+}
+
+static void list_remove(struct fdb *f, struct list *l, uint32_t i)
+{
+	struct link k = f->links[i];
+
+	if (k.prev != NIL)
+		f->links[k.prev].next = k.next;
 	else
-		p->tail = l.prev;
+		l->head = k.next;
+	if (k.next != NIL)
+		f->links[k.next].prev = k.prev;
+	else
+		l->tail = k.prev;
 }
 
 static void entry_free(struct fdb *f, uint32_t i)
 {
-	struct slot *s = slot_at(f, i);
-	struct port *p = &f->ports[s->port];
+	struct slot s = slot_get(f, i);
+	struct port *p = &f->ports[s.port];
 
-	if (s->is_static) {
-		p->statics--;
+	if (slot_is_gone(f, s)) {
+		list_remove(f, &f->gone, i);
 	} else {
-		list_remove(f, p, i);
-		p->learned--;
+		if (s.state & STATIC) {
+			p->statics--;
+		} else {
+			list_remove(f, &p->list, i);
+			p->learned--;
+		}
+		f->count--;
 	}
-	*key_at(f, i) = 0;
-	f->count--;
+	key_put(f, i, 0);
 }
 
 static void entry_fill(
 	struct fdb *f, uint32_t i, uint64_t key, uint16_t port, bool is_static, uint32_t now_s)
 {
 	struct port *p = &f->ports[port];
+	uint16_t state = is_static ? STATIC : f->generations[port];
 
-	*key_at(f, i) = key;
-	*slot_at(f, i) = (struct slot){.port = port, .is_static = is_static, .seen_s = now_s};
+	slot_put(f, i, (struct slot){.port = port, .state = state, .seen_s = now_s});
+	key_put(f, i, key);
 	if (is_static) {
 		p->statics++;
 	} else {
-		list_append(f, p, i);
+		list_append(f, &p->list, i);
 		p->learned++;
 	}
 	f->count++;
@@ -146,7 +213,7 @@ static void entry_fill(
 
 static void entry_evict(struct fdb *f, uint32_t i)
 {
-	f->ports[slot_at(f, i)->port].stats.evicted++;
+	f->ports[slot_get(f, i).port].stats.evicted++;
 	entry_free(f, i);
 }
 
@@ -160,7 +227,7 @@ static bool room_make(struct fdb *f)
 			most = &f->ports[i];
 	if (!most)
 		return false;
-	entry_evict(f, most->head);
+	entry_evict(f, most->list.head);
 	return true;
 }
 
@@ -170,6 +237,7 @@ static uint32_t slot_find(struct fdb *f, uint64_t key)
 	struct place p = key_place(f, key);
 	const uint32_t both[] = {p.first, p.second};
 	uint32_t victim = NIL;
+	struct slot v = {0};
 
 	for (unsigned int b = 0; b < 2; b++) {
 		uint32_t i = bucket_find(f, both[b], 0);
@@ -179,18 +247,35 @@ static uint32_t slot_find(struct fdb *f, uint64_t key)
 	}
 	for (unsigned int n = 0; n < 2 * WAYS; n++) {
 		uint32_t i = both[n / WAYS] * WAYS + n % WAYS;
-		const struct slot *s = slot_at(f, i), *v;
+		struct slot s = slot_get(f, i);
 
-		if (s->is_static)
+		if (slot_is_gone(f, s)) {
+			entry_free(f, i);
+			return i;
+		}
+		if (s.state & STATIC)
 			continue;
-		v = victim == NIL ? NULL : slot_at(f, victim);
-		if (!v || f->ports[s->port].learned > f->ports[v->port].learned ||
-			(s->port == v->port && s->seen_s < v->seen_s))
+		if (victim == NIL || f->ports[s.port].learned > f->ports[v.port].learned ||
+			(s.port == v.port && s.seen_s < v.seen_s)) {
 			victim = i;
+			v = s;
+		}
 	}
 	if (victim != NIL)
 		entry_evict(f, victim);
 	return victim;
+}
+
+/* The entry of @key; one that is gone is made free. */
+static uint32_t entry_find(struct fdb *f, uint64_t key)
+{
+	uint32_t i = key ? key_find(f, key) : NIL;
+
+	if (i != NIL && slot_is_gone(f, slot_get(f, i))) {
+		entry_free(f, i);
+		return NIL;
+	}
+	return i;
 }
 
 static bool key_valid(uint64_t key)
@@ -200,8 +285,8 @@ static bool key_valid(uint64_t key)
 
 int fdb_create(const struct fdb_config *cfg, struct fdb **ret)
 {
-	struct fdb *f;
 	uint32_t buckets = 2;
+	struct fdb *f;
 
 	if (!cfg->capacity || cfg->capacity > 1u << 20 || !cfg->nr_ports ||
 		cfg->nr_ports == FDB_NO_PORT)
@@ -209,13 +294,16 @@ int fdb_create(const struct fdb_config *cfg, struct fdb **ret)
 	/* At most half full: both buckets of a key are then hardly ever full. */
 	while (buckets * WAYS < cfg->capacity * 2)
 		buckets *= 2;
-	f = calloc(1, sizeof(*f));
+	f = aligned_alloc(64, sizeof(*f));
 	if (!f)
 		return -ENOMEM;
+	memset(f, 0, sizeof(*f));
+	pthread_mutex_init(&f->lock, NULL);
 	f->buckets = aligned_alloc(64, buckets * sizeof(struct bucket));
-	f->links = calloc((size_t)buckets * WAYS, sizeof(struct link));
-	f->ports = calloc(cfg->nr_ports, sizeof(struct port));
-	if (!f->buckets || !f->links || !f->ports) {
+	f->links = calloc((size_t)buckets * WAYS, sizeof(*f->links));
+	f->ports = calloc(cfg->nr_ports, sizeof(*f->ports));
+	f->generations = calloc(cfg->nr_ports, sizeof(*f->generations));
+	if (!f->buckets || !f->links || !f->ports || !f->generations) {
 		fdb_destroy(f);
 		return -ENOMEM;
 	}
@@ -225,8 +313,9 @@ int fdb_create(const struct fdb_config *cfg, struct fdb **ret)
 	f->nr_ports = cfg->nr_ports;
 	f->ageing_s = cfg->ageing_s;
 	f->seed = cfg->seed;
+	f->gone = (struct list){NIL, NIL};
 	for (uint16_t i = 0; i < f->nr_ports; i++) {
-		f->ports[i].head = f->ports[i].tail = NIL;
+		f->ports[i].list = (struct list){NIL, NIL};
 		f->ports[i].limit = FDB_LIMIT_NONE;
 	}
 	*ret = f;
@@ -237,7 +326,9 @@ void fdb_destroy(struct fdb *f)
 {
 	if (!f)
 		return;
+	pthread_mutex_destroy(&f->lock);
 	free(f->buckets);
+	free(f->generations);
 	free(f->links);
 	free(f->ports);
 	free(f);
@@ -245,9 +336,9 @@ void fdb_destroy(struct fdb *f)
 
 uint16_t fdb_lookup(const struct fdb *f, uint64_t key)
 {
-	uint32_t i = key ? key_find(f, key) : NIL;
+	struct slot s;
 
-	return i == NIL ? FDB_NO_PORT : slot_at(f, i)->port;
+	return key_read(f, key, &s) ? s.port : FDB_NO_PORT;
 }
 
 void fdb_prefetch(const struct fdb *f, uint64_t key)
@@ -255,37 +346,26 @@ void fdb_prefetch(const struct fdb *f, uint64_t key)
 	__builtin_prefetch(&f->buckets[key_place(f, key).first]);
 }
 
-void fdb_lookup_batch(const struct fdb *f, const uint64_t *keys, uint16_t *ports, unsigned int n)
+static void refused_count(struct port *p)
 {
-	for (unsigned int i = 0; i < n; i++)
-		fdb_prefetch(f, keys[i]);
-	for (unsigned int i = 0; i < n; i++)
-		ports[i] = fdb_lookup(f, keys[i]);
+	__atomic_fetch_add(&p->stats.refused, 1, __ATOMIC_RELAXED);
 }
 
-enum fdb_learned fdb_learn(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s)
+/* @key is not on @port, or not yet. Under the lock. */
+static enum fdb_learned entry_learn(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s)
 {
 	struct port *p = &f->ports[port];
 	enum fdb_learned what = FDB_NEW;
-	struct slot *s;
-	uint32_t i;
+	uint32_t i = entry_find(f, key);
 
-	if (!key_valid(key))
-		return FDB_REFUSED;
-	i = key_find(f, key);
 	if (i != NIL) {
-		s = slot_at(f, i);
-		if (s->port == port) {
-			/* Once a second is enough, and keeps the line clean in between. */
-			if (s->seen_s != now_s && !s->is_static) {
-				s->seen_s = now_s;
-				list_remove(f, p, i);
-				list_append(f, p, i);
-			}
+		struct slot s = slot_get(f, i);
+
+		/* Another thread was faster. */
+		if (s.port == port)
 			return FDB_KNOWN;
-		}
-		if (s->is_static) {
-			p->stats.refused++;
+		if (s.state & STATIC) {
+			refused_count(p);
 			return FDB_REFUSED;
 		}
 		entry_free(f, i);
@@ -294,7 +374,7 @@ enum fdb_learned fdb_learn(struct fdb *f, uint64_t key, uint16_t port, uint32_t 
 	if (!p->limit)
 		return FDB_FULL;
 	if (p->learned >= p->limit)
-		entry_evict(f, p->head);
+		entry_evict(f, p->list.head);
 	else if (f->count >= f->capacity && !room_make(f))
 		return FDB_FULL;
 	i = slot_find(f, key);
@@ -308,67 +388,186 @@ enum fdb_learned fdb_learn(struct fdb *f, uint64_t key, uint16_t port, uint32_t 
 	return what;
 }
 
+/* @key was seen again. Under the lock. */
+static void entry_refresh(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s)
+{
+	uint32_t i = entry_find(f, key);
+	struct slot s;
+
+	if (i == NIL)
+		return;
+	s = slot_get(f, i);
+	if (s.port != port || s.state & STATIC || s.seen_s >= now_s)
+		return;
+	s.seen_s = now_s;
+	slot_put(f, i, s);
+	list_remove(f, &f->ports[port].list, i);
+	list_append(f, &f->ports[port].list, i);
+}
+
+/* Who moves frames waits for nobody; the lock is mostly held for some hundred cycles. */
+static bool lock_try(struct fdb *f)
+{
+	for (unsigned int i = 0; i < TRIES; i++)
+		if (!pthread_mutex_trylock(&f->lock))
+			return true;
+	return false;
+}
+
+enum fdb_learned fdb_learn(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s)
+{
+	enum fdb_learned what;
+	struct slot s;
+	bool known;
+
+	if (!key_valid(key))
+		return FDB_REFUSED;
+	known = key_read(f, key, &s);
+	if (known && s.port == port) {
+		/*
+		 * Once a second is enough, and keeps the line clean in between. If somebody else has
+		 * the lock, the next frame will do.
+		 */
+		if (s.seen_s < now_s && !(s.state & STATIC) && !pthread_mutex_trylock(&f->lock)) {
+			entry_refresh(f, key, port, now_s);
+			pthread_mutex_unlock(&f->lock);
+		}
+		return FDB_KNOWN;
+	}
+	if (known && s.state & STATIC) {
+		refused_count(&f->ports[port]);
+		return FDB_REFUSED;
+	}
+	if (!lock_try(f))
+		return FDB_BUSY;
+	what = entry_learn(f, key, port, now_s);
+	pthread_mutex_unlock(&f->lock);
+	return what;
+}
+
 int fdb_add_static(struct fdb *f, uint64_t key, uint16_t port)
 {
+	int r = -ENOSPC;
 	uint32_t i;
 
 	if (!key_valid(key) || port >= f->nr_ports)
 		return -EINVAL;
-	i = key_find(f, key);
+	pthread_mutex_lock(&f->lock);
+	i = entry_find(f, key);
 	if (i != NIL)
 		entry_free(f, i);
-	else if (f->count >= f->capacity && !room_make(f))
-		return -ENOSPC;
-	i = slot_find(f, key);
-	if (i == NIL)
-		return -ENOSPC;
-	entry_fill(f, i, key, port, true, 0);
-	return 0;
+	if (f->count < f->capacity || room_make(f)) {
+		i = slot_find(f, key);
+		if (i != NIL) {
+			entry_fill(f, i, key, port, true, 0);
+			r = 0;
+		}
+	}
+	pthread_mutex_unlock(&f->lock);
+	return r;
 }
 
 int fdb_remove(struct fdb *f, uint64_t key)
 {
-	uint32_t i = key ? key_find(f, key) : NIL;
+	uint32_t i;
 
-	if (i == NIL)
-		return -ENOENT;
-	entry_free(f, i);
-	return 0;
+	pthread_mutex_lock(&f->lock);
+	i = entry_find(f, key);
+	if (i != NIL)
+		entry_free(f, i);
+	pthread_mutex_unlock(&f->lock);
+	return i == NIL ? -ENOENT : 0;
 }
 
-uint32_t fdb_flush(struct fdb *f, uint16_t port, uint16_t vlan, bool statics_too)
+static void gone_free(struct fdb *f, uint32_t max)
 {
-	uint32_t n = 0, slots = (f->mask + 1) * WAYS;
+	while (max-- && f->gone.head != NIL)
+		entry_free(f, f->gone.head);
+}
 
-	for (uint32_t i = 0; i < slots; i++) {
-		const struct slot *s = slot_at(f, i);
-		uint64_t key = *key_at(f, i);
+/* All that @port has learned, at once: its entries are now of a generation that has passed. */
+static uint32_t port_flush(struct fdb *f, uint16_t port)
+{
+	struct port *p = &f->ports[port];
+	uint16_t next = (uint16_t)((f->generations[port] + 1) % GENERATIONS);
+	uint32_t n = p->learned;
 
-		if (!key || (port != FDB_NO_PORT && s->port != port) ||
-			(vlan != FDB_ANY_VLAN && key >> 48 != vlan) ||
-			(s->is_static && !statics_too))
-			continue;
-		entry_free(f, i);
-		n++;
+	if (!n)
+		return 0;
+	/* Before a number comes round again, the last that had it must be gone for good. */
+	if (!next)
+		gone_free(f, UINT32_MAX);
+	__atomic_store_n(&f->generations[port], next, __ATOMIC_RELEASE);
+	f->links[p->list.head].prev = f->gone.tail;
+	if (f->gone.tail != NIL)
+		f->links[f->gone.tail].next = p->list.head;
+	else
+		f->gone.head = p->list.head;
+	f->gone.tail = p->list.tail;
+	p->list = (struct list){NIL, NIL};
+	p->learned = 0;
+	f->count -= n;
+	return n;
+}
+
+/* One by one; others may take the lock in between. */
+static uint32_t slots_flush(struct fdb *f, uint16_t port, uint16_t vlan, bool statics_too)
+{
+	uint32_t n = 0;
+
+	for (uint32_t b = 0; b <= f->mask; b++) {
+		pthread_mutex_lock(&f->lock);
+		for (uint32_t i = b * WAYS; i < (b + 1) * WAYS; i++) {
+			struct slot s = slot_get(f, i);
+			uint64_t key = key_get(f, i);
+
+			if (!key || slot_is_gone(f, s) || (port != FDB_NO_PORT && s.port != port) ||
+				(vlan != FDB_ANY_VLAN && key >> 48 != vlan) ||
+				(s.state & STATIC && !statics_too))
+				continue;
+			entry_free(f, i);
+			n++;
+		}
+		pthread_mutex_unlock(&f->lock);
 	}
 	return n;
 }
 
-uint32_t fdb_age(struct fdb *f, uint32_t now_s)
+uint32_t fdb_flush(struct fdb *f, uint16_t port, uint16_t vlan, bool statics_too)
+{
+	bool statics = false;
+	uint32_t n = 0;
+
+	if (vlan != FDB_ANY_VLAN)
+		return slots_flush(f, port, vlan, statics_too);
+	pthread_mutex_lock(&f->lock);
+	for (uint16_t i = 0; i < f->nr_ports; i++)
+		if (port == FDB_NO_PORT || port == i) {
+			n += port_flush(f, i);
+			statics |= f->ports[i].statics > 0;
+		}
+	pthread_mutex_unlock(&f->lock);
+	return statics && statics_too ? n + slots_flush(f, port, vlan, true) : n;
+}
+
+uint32_t fdb_age(struct fdb *f, uint32_t now_s, uint32_t max)
 {
 	uint32_t n = 0;
 
-	if (!f->ageing_s)
-		return 0;
-	for (uint16_t i = 0; i < f->nr_ports; i++) {
+	pthread_mutex_lock(&f->lock);
+	for (uint16_t i = 0; f->ageing_s && i < f->nr_ports; i++) {
 		struct port *p = &f->ports[i];
 
-		while (p->head != NIL && now_s - slot_at(f, p->head)->seen_s > f->ageing_s) {
-			entry_free(f, p->head);
+		/* What another thread has just seen may be newer than @now_s. */
+		while (n < max && p->list.head != NIL &&
+			(int64_t)now_s - slot_get(f, p->list.head).seen_s > f->ageing_s) {
+			entry_free(f, p->list.head);
 			p->stats.aged++;
 			n++;
 		}
 	}
+	gone_free(f, max - n);
+	pthread_mutex_unlock(&f->lock);
 	return n;
 }
 
@@ -376,27 +575,44 @@ void fdb_limit_set(struct fdb *f, uint16_t port, uint32_t limit)
 {
 	struct port *p = &f->ports[port];
 
+	pthread_mutex_lock(&f->lock);
 	p->limit = limit;
 	while (p->learned > limit)
-		entry_evict(f, p->head);
+		entry_evict(f, p->list.head);
+	pthread_mutex_unlock(&f->lock);
 }
 
 void fdb_ageing_set(struct fdb *f, uint32_t ageing_s)
 {
+	pthread_mutex_lock(&f->lock);
 	f->ageing_s = ageing_s;
+	pthread_mutex_unlock(&f->lock);
 }
 
-uint32_t fdb_count(const struct fdb *f)
+uint32_t fdb_count(struct fdb *f)
 {
-	return f->count;
+	uint32_t n;
+
+	pthread_mutex_lock(&f->lock);
+	n = f->count;
+	pthread_mutex_unlock(&f->lock);
+	return n;
 }
 
-void fdb_port_stats_get(const struct fdb *f, uint16_t port, struct fdb_port_stats *ret)
+void fdb_port_stats_get(struct fdb *f, uint16_t port, struct fdb_port_stats *ret)
 {
 	const struct port *p = &f->ports[port];
 
-	*ret = p->stats;
+	pthread_mutex_lock(&f->lock);
+	*ret = (struct fdb_port_stats){
+		.learned = p->stats.learned,
+		.moved = p->stats.moved,
+		.refused = __atomic_load_n(&p->stats.refused, __ATOMIC_RELAXED),
+		.evicted = p->stats.evicted,
+		.aged = p->stats.aged,
+	};
 	ret->entries = p->learned + p->statics;
+	pthread_mutex_unlock(&f->lock);
 }
 
 bool fdb_next(const struct fdb *f, size_t *cursor, struct fdb_entry *ret)
@@ -405,17 +621,17 @@ bool fdb_next(const struct fdb *f, size_t *cursor, struct fdb_entry *ret)
 
 	while (*cursor < slots) {
 		uint32_t i = (uint32_t)(*cursor)++;
-		uint64_t key = *key_at(f, i);
-		const struct slot *s = slot_at(f, i);
+		uint64_t key = key_get(f, i);
+		struct slot s = slot_get(f, i);
 
-		if (!key)
+		if (!key || key_get(f, i) != key || slot_is_gone(f, s))
 			continue;
 		*ret = (struct fdb_entry){
 			.mac = key & 0xffffffffffffull,
 			.vlan = (uint16_t)(key >> 48),
-			.port = s->port,
-			.seen_s = s->seen_s,
-			.is_static = s->is_static,
+			.port = s.port,
+			.seen_s = s.seen_s,
+			.is_static = s.state & STATIC,
 		};
 		return true;
 	}

@@ -7,7 +7,11 @@
  * is what ages and what is evicted. A port over its limit pays itself; a full table takes from the
  * port that has most, so one guest that invents addresses cannot push out another's.
  *
- * Not thread-safe: the datapath thread owns it; others change it while that thread is paused.
+ * Any thread may call anything at any time. Looking up takes no lock and writes nothing. Learning takes
+ * one when there is something new to learn, and once a second for what is known, and does without when
+ * somebody else has it for long: the next frame will do. Flushing a port marks its entries as gone,
+ * however many, and fdb_age() clears them away.
+ *
  * Seconds are any monotonic count.
  */
 #ifndef VIADUCT_VSWITCH_FDB_H
@@ -36,6 +40,7 @@ enum fdb_learned {
 	FDB_MOVED,   /* was on another port */
 	FDB_REFUSED, /* static on another port */
 	FDB_FULL,    /* no room that may be taken */
+	FDB_BUSY,    /* somebody else changes the table: not now */
 };
 
 struct fdb_entry {
@@ -64,9 +69,6 @@ void fdb_destroy(struct fdb *f);
 /* The port of @key or FDB_NO_PORT. Does not refresh it. */
 uint16_t fdb_lookup(const struct fdb *f, uint64_t key);
 
-/* As fdb_lookup() for @n keys, with the memory of all of them asked for first. */
-void fdb_lookup_batch(const struct fdb *f, const uint64_t *keys, uint16_t *ports, unsigned int n);
-
 /* Ask for the memory a later call with @key will read. */
 void fdb_prefetch(const struct fdb *f, uint64_t key);
 
@@ -85,15 +87,18 @@ int fdb_remove(struct fdb *f, uint64_t key);
 /* Remove entries of @port (or FDB_NO_PORT = all) in @vlan (or FDB_ANY_VLAN). Returns how many. */
 uint32_t fdb_flush(struct fdb *f, uint16_t port, uint16_t vlan, bool statics_too);
 
-/* Remove what was last seen longer ago than the ageing time. Returns how many. */
-uint32_t fdb_age(struct fdb *f, uint32_t now_s);
+/*
+ * Remove what was last seen longer ago than the ageing time, at most @max entries, so that nobody waits
+ * for long. Returns how many; call again when that is @max.
+ */
+uint32_t fdb_age(struct fdb *f, uint32_t now_s, uint32_t max);
 
 /* At most @limit learned entries for @port; what is over goes at once, oldest first. */
 void fdb_limit_set(struct fdb *f, uint16_t port, uint32_t limit);
 void fdb_ageing_set(struct fdb *f, uint32_t ageing_s);
 
-uint32_t fdb_count(const struct fdb *f);
-void fdb_port_stats_get(const struct fdb *f, uint16_t port, struct fdb_port_stats *ret);
+uint32_t fdb_count(struct fdb *f);
+void fdb_port_stats_get(struct fdb *f, uint16_t port, struct fdb_port_stats *ret);
 
 /* Walk: start with *@cursor 0; false at the end. Changes in between may repeat or skip entries. */
 bool fdb_next(const struct fdb *f, size_t *cursor, struct fdb_entry *ret);

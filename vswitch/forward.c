@@ -41,9 +41,15 @@ static struct verdict drop(enum drop_reason reason, uint16_t port)
 	return (struct verdict){.kind = VERDICT_DROP, .reason = reason, .reason_port = port};
 }
 
+static inline bool meter_pass(
+	const struct forward *fw, struct meter *m, uint64_t units, uint64_t now_ns)
+{
+	return fw->shared ? meter_take_shared(m, units, now_ns) : meter_take(m, units, now_ns);
+}
+
 /* What the frame says and whether the port may say it. Returns false with *@v filled: drop it. */
-static inline bool frame_admit(struct forward_port *p, uint16_t in, const struct forward_frame *ff,
-	uint64_t now_ns, struct frame *f, struct verdict *v)
+static inline bool frame_admit(const struct forward *fw, struct forward_port *p, uint16_t in,
+	const struct forward_frame *ff, uint64_t now_ns, struct frame *f, struct verdict *v)
 {
 	enum drop_reason reason;
 	uint16_t vid = 0;
@@ -80,8 +86,8 @@ static inline bool frame_admit(struct forward_port *p, uint16_t in, const struct
 		return false;
 	}
 	/* A frame to be cut up later may be longer than the bucket, which it then empties. */
-	if (!meter_take(
-		    &p->police, ff->len < p->police.burst ? ff->len : p->police.burst, now_ns)) {
+	if (!meter_pass(fw, &p->police, ff->len < p->police.burst ? ff->len : p->police.burst,
+		    now_ns)) {
 		*v = drop(DROP_POLICED, in);
 		return false;
 	}
@@ -92,23 +98,23 @@ static inline bool frame_admit(struct forward_port *p, uint16_t in, const struct
 	return true;
 }
 
-static void flood_decide(struct forward_port *p, uint16_t in, enum frame_cast cast, uint64_t now_ns,
-	struct verdict *v)
+static void flood_decide(const struct forward *fw, struct forward_port *p, uint16_t in,
+	enum frame_cast cast, uint64_t now_ns, struct verdict *v)
 {
 	v->kind = VERDICT_FLOOD;
 	v->cast = cast;
 	v->only = NULL;
 	switch (cast) {
 	case FRAME_UNICAST:
-		if (!meter_take(&p->storm_unknown, 1, now_ns))
+		if (!meter_pass(fw, &p->storm_unknown, 1, now_ns))
 			*v = drop(DROP_STORM_UNKNOWN, in);
 		break;
 	case FRAME_BROADCAST:
-		if (!meter_take(&p->storm_broadcast, 1, now_ns))
+		if (!meter_pass(fw, &p->storm_broadcast, 1, now_ns))
 			*v = drop(DROP_STORM_BROADCAST, in);
 		break;
 	case FRAME_MULTICAST:
-		if (!meter_take(&p->storm_multicast, 1, now_ns))
+		if (!meter_pass(fw, &p->storm_multicast, 1, now_ns))
 			*v = drop(DROP_STORM_MULTICAST, in);
 		break;
 	}
@@ -150,7 +156,7 @@ void forward_decide(struct forward *fw, uint16_t in, const struct forward_frame 
 	for (unsigned int i = 0; i < n; i++) {
 		struct frame *f = &parsed[i];
 
-		admitted[i] = frame_admit(p, in, &frames[i], now_ns, f, &ret[i]);
+		admitted[i] = frame_admit(fw, p, in, &frames[i], now_ns, f, &ret[i]);
 		if (!admitted[i])
 			continue;
 		fdb_prefetch(fw->fdb, fdb_key(f->src, ret[i].vlan));
@@ -175,7 +181,7 @@ void forward_decide(struct forward *fw, uint16_t in, const struct forward_frame 
 			last_dst = 0; /* what was learned may have pushed it out */
 		}
 		if (frame_cast(f->dst) != FRAME_UNICAST) {
-			flood_decide(p, in, frame_cast(f->dst), now_ns, v);
+			flood_decide(fw, p, in, frame_cast(f->dst), now_ns, v);
 			continue;
 		}
 		if (dst != last_dst) {
@@ -183,7 +189,7 @@ void forward_decide(struct forward *fw, uint16_t in, const struct forward_frame 
 			last_dst = dst;
 		}
 		if (last_out == FDB_NO_PORT)
-			flood_decide(p, in, FRAME_UNICAST, now_ns, v);
+			flood_decide(fw, p, in, FRAME_UNICAST, now_ns, v);
 		else
 			unicast_decide(fw, in, last_out, frames[i].wire_len, v);
 	}

@@ -4,7 +4,7 @@
  * number; nothing here knows what holds the bytes or how a port sends them. For each frame the answer
  * is one port, all ports of its VLAN (ask forward_floods() for each), or a reason to drop it.
  *
- * One thread: the datapath's. Others change ports while it is paused.
+ * Several threads may decide at once, if @shared says so. Ports change while none of them does.
  */
 #ifndef VIADUCT_VSWITCH_FORWARD_H
 #define VIADUCT_VSWITCH_FORWARD_H
@@ -60,6 +60,7 @@ struct forward_frame {
 
 struct forward {
 	struct fdb *fdb;
+	bool shared; /* by several threads */
 	struct forward_port ports[FORWARD_PORTS_MAX];
 };
 

@@ -133,9 +133,7 @@ bool vswitch_port_next(struct vswitch *sw, unsigned int *cursor, struct vswitch_
 	*ret = (struct vswitch_port){.cfg = p->cfg};
 	ret->up = p->ops->up(p, &ret->why_down);
 	datapath_counters_get(sw->dp, p, &ret->counters);
-	datapath_pause(sw->dp);
 	fdb_port_stats_get(datapath_forward(sw->dp)->fdb, p->no, &ret->fdb);
-	datapath_resume(sw->dp);
 	return true;
 }
 
@@ -153,19 +151,16 @@ void vswitch_stats_get(struct vswitch *sw, struct vswitch_stats *ret)
 		ret->busy_cycles += s.busy_cycles;
 		ret->sleeps += s.sleeps;
 	}
-	datapath_pause(sw->dp);
 	ret->fdb_entries = fdb_count(datapath_forward(sw->dp)->fdb);
-	datapath_resume(sw->dp);
 }
 
 int vswitch_fdb_list(struct vswitch *sw, struct fdb_entry **ret, size_t *ret_n)
 {
-	const struct fdb *fdb = datapath_forward(sw->dp)->fdb;
+	struct fdb *fdb = datapath_forward(sw->dp)->fdb;
 	uint32_t now = datapath_now_s(sw->dp);
 	struct fdb_entry *list = NULL;
 	size_t cursor = 0, n = 0, max;
 
-	datapath_pause(sw->dp);
 	max = fdb_count(fdb);
 	list = calloc(max + 1, sizeof(*list));
 	while (list && n < max && fdb_next(fdb, &cursor, &list[n])) {
@@ -174,7 +169,6 @@ int vswitch_fdb_list(struct vswitch *sw, struct fdb_entry **ret, size_t *ret_n)
 		list[n].seen_s = seen < now ? now - seen : 0;
 		n++;
 	}
-	datapath_resume(sw->dp);
 	if (!list)
 		return -ENOMEM;
 	*ret = list;
@@ -199,9 +193,7 @@ int vswitch_fdb_add(
 	mac_format(mac, text);
 	if (!vlan_port_has(&p->cfg.forward.vlan, vlan))
 		return err_set(e, EINVAL, "add %s: port '%s' is not in VLAN %u", text, port, vlan);
-	datapath_pause(sw->dp);
 	r = fdb_add_static(datapath_forward(sw->dp)->fdb, fdb_key(mac, vlan), p->no);
-	datapath_resume(sw->dp);
 	if (r == -EINVAL)
 		return err_set(e, EINVAL, "%s is no address of one station", text);
 	if (r < 0)
@@ -215,9 +207,7 @@ int vswitch_fdb_del(struct vswitch *sw, uint64_t mac, uint16_t vlan, struct err 
 	int r;
 
 	mac_format(mac, text);
-	datapath_pause(sw->dp);
 	r = fdb_remove(datapath_forward(sw->dp)->fdb, fdb_key(mac, vlan));
-	datapath_resume(sw->dp);
 	return r < 0 ? err_set(e, ENOENT, "%s is not known in VLAN %u", text, vlan) : 0;
 }
 
@@ -228,9 +218,7 @@ int vswitch_fdb_flush(
 
 	if (port && !p)
 		return port_missing(port, e);
-	datapath_pause(sw->dp);
 	*ret_n = fdb_flush(datapath_forward(sw->dp)->fdb, p ? p->no : FDB_NO_PORT, vlan, false);
-	datapath_resume(sw->dp);
 	return 0;
 }
 

@@ -239,8 +239,8 @@ static int worker_loop(void *arg)
 			worker_sleep(w);
 		now_s = (uint32_t)(w->now_ns / 1000000000u);
 		if (!w->no && now_s != w->aged_s) {
-			w->aged_s = now_s;
-			fdb_age(dp->fw->fdb, now_s);
+			if (fdb_age(dp->fw->fdb, now_s, AGE_AT_ONCE) < AGE_AT_ONCE)
+				w->aged_s = now_s;
 		}
 	}
 	pthread_mutex_unlock(&w->lock);

@@ -112,7 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		forward_decide(fw, in, &f, 1, now, &v);
 		verdict_check(fw, in, copy, len, &v);
 		if (how & 4)
-			fdb_age(fw->fdb, (uint32_t)(now / 1000000000u));
+			fdb_age(fw->fdb, (uint32_t)(now / 1000000000u), UINT32_MAX);
 		CHECK(fdb_count(fw->fdb) <= 16);
 		free(copy);
 	}
