@@ -20,6 +20,7 @@
 #include <linux/virtio_ring.h>
 
 #include "common/cleanup.h"
+#include "common/event.h"
 #include "common/log.h"
 #include "devices/vhost_user_packed.h"
 #include "devices/vhost_user_session.h"
@@ -107,14 +108,6 @@ static void wake(struct vhost_user *vu)
 	ssize_t n = write(vu->wake_fd, &one, sizeof(one));
 
 	(void)n; /* a full counter is as good */
-}
-
-static void eventfd_signal(int fd)
-{
-	const uint64_t one = 1;
-	ssize_t n = write(fd, &one, sizeof(one));
-
-	(void)n;
 }
 
 /* ---- guest memory ---- */
@@ -286,7 +279,7 @@ static int apply_start(struct vhost_user *vu, struct err *e)
 	vu->running = true;
 	/* Doorbells rung while nobody listened, or read by the dead. */
 	for (unsigned int i = 0; i < vu->plan.n; i++)
-		eventfd_signal(vu->plan.ring[i].kick_fd);
+		event_signal(vu->plan.ring[i].kick_fd);
 	return 0;
 }
 
@@ -329,8 +322,8 @@ static int apply_calls(struct vhost_user *vu, const bool *call_new, struct err *
 			continue;
 		r = vu_session_call(&vu->session, index, vu->plan.call[index], e);
 		/* What was signalled to the old one in the meantime may have gone nowhere. */
-		if (r == 0 && vu->plan.call[index] >= 0)
-			eventfd_signal(vu->plan.call[index]);
+		if (r == 0)
+			event_signal(vu->plan.call[index]);
 	}
 	return r;
 }
@@ -540,10 +533,8 @@ static int session_end(struct vhost_user *vu, int r, struct err *e)
 	pthread_mutex_unlock(&vu->lock);
 
 	/* It may have died between using a buffer and saying so. */
-	for (unsigned int i = 0; lost && i < vu->plan.n; i++) {
-		if (vu->plan.call[vu->plan.ring[i].index] >= 0)
-			eventfd_signal(vu->plan.call[vu->plan.ring[i].index]);
-	}
+	for (unsigned int i = 0; lost && i < vu->plan.n; i++)
+		event_signal(vu->plan.call[vu->plan.ring[i].index]);
 	if (lost && broken < VU_RINGS)
 		ring_broken(vu, broken,
 			"its back end died, keeps no record of buffers in flight, and the ring "

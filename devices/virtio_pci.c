@@ -14,6 +14,7 @@
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
+#include "common/event.h"
 #include "common/range.h"
 
 #define VENDOR        0x1af4u /* §4.1.2 */
@@ -70,15 +71,6 @@ static int vector_fd(const struct vpci *v, uint16_t vector)
 	return vector < v->n_vectors ? v->vec_fd[vector] : -1;
 }
 
-static void fd_signal(int fd)
-{
-	const uint64_t one = 1;
-
-	/* Full means that it is signalled. */
-	if (fd >= 0)
-		(void)!write(fd, &one, sizeof(one));
-}
-
 /* Tell the device of the queue's fd. @woken: it had none; what was used meanwhile is told now. */
 static void queue_call_set(struct vpci *v, unsigned int i, bool woken)
 {
@@ -86,7 +78,7 @@ static void queue_call_set(struct vpci *v, unsigned int i, bool woken)
 
 	v->ops->set_call(v, i, fd);
 	if (woken)
-		fd_signal(fd);
+		event_signal(fd);
 }
 
 static int vectors_arm(void *ctx, unsigned int count, const int *fds)
@@ -106,7 +98,7 @@ static int vectors_arm(void *ctx, unsigned int count, const int *fds)
 		}
 		if (v->config_vector == k && v->config_pending && fds[k] >= 0) {
 			v->config_pending = false;
-			fd_signal(fds[k]);
+			event_signal(fds[k]);
 		}
 	}
 	pthread_mutex_unlock(&v->vec_lock);
@@ -130,7 +122,7 @@ static void vectors_disarm(void *ctx)
 void vpci_call(struct vpci *v, unsigned int queue)
 {
 	pthread_mutex_lock(&v->vec_lock);
-	fd_signal(vector_fd(v, v->queue[queue].vector));
+	event_signal(vector_fd(v, v->queue[queue].vector));
 	pthread_mutex_unlock(&v->vec_lock);
 }
 
@@ -145,7 +137,7 @@ void vpci_config_changed(struct vpci *v)
 	pthread_mutex_lock(&v->vec_lock);
 	fd = vector_fd(v, v->config_vector);
 	v->config_pending = fd < 0;
-	fd_signal(fd);
+	event_signal(fd);
 	pthread_mutex_unlock(&v->vec_lock);
 	v->config_irqs++;
 }
@@ -223,7 +215,7 @@ static void notify(struct vpci *v, uint64_t off)
 		return;
 	v->trapped_kicks++;
 	if (v->queue[i].kick_fd >= 0)
-		fd_signal(v->queue[i].kick_fd);
+		event_signal(v->queue[i].kick_fd);
 	else
 		v->ops->notify(v, i);
 }

@@ -889,6 +889,85 @@ START_TEST(a_hung_back_end_does_not_hold_the_guest)
 }
 END_TEST
 
+/* It has the eventfds too, and may make them such that a write waits. */
+START_TEST(a_back_end_that_fills_our_eventfds_does_not_hold_us)
+{
+	struct vhost_user_config cfg = config();
+	struct peer *p;
+
+	create(&cfg);
+	for (unsigned int i = 0; i < 2; i++)
+		be->ops->set_call(be, i, call[i]);
+	start(2, 0);
+	p = peer_new(&good);
+	UNTIL(stats().running);
+	for (unsigned int i = 0; i < 2; i++) {
+		const int fds[] = {p->ring[i].kick, p->ring[i].call, p->ring[i].err};
+
+		for (unsigned int k = 0; k < ARRAY_SIZE(fds); k++) {
+			count_take(fds[k]);
+			ck_assert_int_eq(fcntl(fds[k], F_SETFL, O_RDWR), 0);
+			ck_assert_int_eq(eventfd_write(fds[k], UINT64_MAX - 1), 0);
+		}
+	}
+	may_break = true;
+	be->ops->set_call(be, 0, call[0]);
+	UNTIL(breaks == 2);
+	peer_destroy(p);
+	UNTIL(!stats().connected);
+	p = peer_new(&good);
+	UNTIL(stats().running);
+	be->ops->stop(be, NULL);
+	start(2, 0);
+	UNTIL(stats().starts == 3);
+	peer_destroy(p);
+}
+END_TEST
+
+/* Without an end, or byte by byte: the time for an answer is the bound. */
+START_TEST(a_back_end_that_trickles_does_not_hold_us)
+{
+	struct vhost_user_config cfg = config();
+	const uint32_t header[3] = {VU_GET_FEATURES, VU_VERSION | VU_FLAG_REPLY, 8};
+	int sock;
+	int64_t t = vu_now_ms();
+
+	cfg.reply_ms = 300;
+	create(&cfg);
+	start(2, 0);
+	sock = peer_connect(path);
+	for (unsigned int i = 0; i < 19 && stats().timeouts == 0; i++) {
+		usleep(50000);
+		if (send(sock, (const uint8_t *)header + i % 12, 1, MSG_NOSIGNAL) < 0)
+			break;
+	}
+	UNTIL(stats().timeouts == 1);
+	ck_assert_int_lt(vu_now_ms() - t, 2000);
+	fd_close(sock);
+}
+END_TEST
+
+START_TEST(a_back_end_that_talks_without_end_is_dropped)
+{
+	struct vhost_user_config cfg = config();
+	uint8_t junk[4096];
+	int sock;
+
+	memset(junk, 0xa5 * _i, sizeof(junk));
+	create(&cfg);
+	start(2, 0);
+	sock = peer_connect(path);
+	fcntl(sock, F_SETFL, O_NONBLOCK);
+	for (unsigned int i = 0; i < 20000; i++) {
+		if (send(sock, junk, sizeof(junk), MSG_NOSIGNAL) < 0 && errno != EAGAIN)
+			break;
+	}
+	UNTIL(stats().protocol_errors == 1);
+	be->ops->stop(be, NULL);
+	fd_close(sock);
+}
+END_TEST
+
 /* Connections that come and break at once are paced, and each is forgotten wholly. */
 START_TEST(a_flood_of_bad_connections_is_paced)
 {
@@ -1126,6 +1205,9 @@ int main(void)
 		(MISCHIEFS - 1) * (int)ARRAY_SIZE(answered));
 	tcase_add_test(tc, a_message_nobody_asked_for_costs_the_connection);
 	tcase_add_test(tc, a_hung_back_end_does_not_hold_the_guest);
+	tcase_add_test(tc, a_back_end_that_fills_our_eventfds_does_not_hold_us);
+	tcase_add_test(tc, a_back_end_that_trickles_does_not_hold_us);
+	tcase_add_loop_test(tc, a_back_end_that_talks_without_end_is_dropped, 0, 2);
 	tcase_add_test(tc, a_flood_of_bad_connections_is_paced);
 	tcase_add_loop_test(tc, rings_no_device_could_serve_are_refused, 0, 10);
 	tcase_add_test(tc, a_dead_processs_socket_is_replaced_and_ours_removed);

@@ -882,6 +882,58 @@ START_TEST(registers_ignore_what_no_driver_writes)
 }
 END_TEST
 
+/* Of a device that runs nothing but its doorbells and vectors can be changed. */
+START_TEST(a_live_queue_cannot_be_moved)
+{
+	start(0);
+	for (unsigned int q = 0; q < QUEUES; q++) {
+		wr(C(queue_select), 2, q);
+		for (unsigned int off = 0; off < 24; off += 4)
+			wr(C(queue_desc_lo) + off, 4, 0xdeadbee0);
+		wr(C(queue_size), 2, 4);
+		wr(C(queue_enable), 2, 0);
+		ck_assert_uint_eq(rd(C(queue_size), 2), SIZE);
+		ck_assert_uint_eq(rd(C(queue_enable), 2), 1);
+		ck_assert_uint_eq(rd(C(queue_desc_lo), 4), Q_DESC + q * Q_STEP);
+		ck_assert_uint_eq(rd(C(queue_avail_lo), 4), Q_AVAIL + q * Q_STEP);
+		ck_assert_uint_eq(rd(C(queue_used_hi), 4), 0);
+	}
+	/* Features are settled, status bits stay. */
+	wr(C(guest_feature_select), 4, 0);
+	wr(C(guest_feature), 4, UINT32_MAX);
+	wr(C(device_status), 1, 1);
+	ck_assert_uint_eq(rd(C(device_status), 1), 0xf);
+	rx_post(0, 1, 2048);
+	tx_frame(1, 100);
+	ck_assert(wait_used(0, NULL));
+}
+END_TEST
+
+/* 7cc4f260bf: a queue beyond those there are, by every register that takes a number. */
+START_TEST(queues_that_are_not_there_do_nothing)
+{
+	static const uint16_t beyond[] = {
+		QUEUES, QUEUES + 1, 128, 129, 255, 256, 257, 0x8000, 0xffff};
+
+	ck_assert(negotiate(BIT(VIRTIO_F_VERSION_1)));
+	for (size_t i = 0; i < ARRAY_SIZE(beyond); i++) {
+		wr(C(queue_select), 2, beyond[i]);
+		ck_assert_uint_eq(rd(C(queue_size), 2), 0);
+		wr(C(queue_size), 2, 16);
+		wr(C(queue_desc_lo), 4, 0x1000);
+		wr(C(queue_msix_vector), 2, 1);
+		wr(C(queue_enable), 2, 1);
+		ck_assert_uint_eq(rd(C(queue_enable), 2), 0);
+	}
+	wr(C(device_status), 1, 0xf);
+	for (unsigned int off = QUEUES * notify_mult; off < 0x8000; off += 2)
+		wr(notify_off + off, 2, off / 4);
+	ck_assert_uint_eq(bells, 0);
+	ck_assert_uint_eq(stats().trapped_kicks, 0);
+	ck_assert_uint_eq(rd(C(device_status), 1), 0xf);
+}
+END_TEST
+
 START_TEST(a_guest_reboot_is_a_reset)
 {
 	start(0);
@@ -996,6 +1048,8 @@ int main(void)
 	tcase_add_test(t, doorbells_follow_the_bar);
 	tcase_add_test(t, without_ioeventfd_the_trapped_write_rings);
 	tcase_add_test(t, registers_ignore_what_no_driver_writes);
+	tcase_add_test(t, a_live_queue_cannot_be_moved);
+	tcase_add_test(t, queues_that_are_not_there_do_nothing);
 	tcase_add_test(t, a_guest_reboot_is_a_reset);
 	tcase_add_loop_test(t, impossible_devices_are_refused, 0, (int)ARRAY_SIZE(refused));
 	tcase_add_test(t, a_device_that_cannot_be_made_leaves_no_fd);

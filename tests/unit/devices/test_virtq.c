@@ -226,6 +226,61 @@ START_TEST(an_impossible_split_ring_breaks_the_queue)
 }
 END_TEST
 
+/*
+ * CVE-2018-1059: a buffer is looked up by its length too. Two pieces of memory with a hole between
+ * them, and each end of each moved by one; as a descriptor, in a table, and as a table.
+ */
+START_TEST(a_buffer_over_the_edge_of_memory_breaks_the_queue)
+{
+	const struct gmem_config cfg = {.size = MEM, .low_max = MEM / 2};
+	const uint64_t high = 1ull << 32;
+	const struct {
+		uint64_t addr;
+		uint32_t len;
+		bool inside;
+	} at[] = {
+		{MEM / 2 - 32, 32, true},
+		{MEM / 2 - 32, 33, false},
+		{MEM / 2 - 31, 32, false},
+		{MEM / 2, 1, false},
+		{high - 1, 1, false},
+		{high - 1, 32, false},
+		{high, 32, true},
+		{high + MEM / 2 - 32, 32, true},
+		{high + MEM / 2 - 32, 33, false},
+		{high + MEM / 2, 1, false},
+		{UINT64_MAX, 1, false},
+		{UINT64_MAX - 31, 32, false},
+		{UINT64_MAX - 15, UINT32_MAX, false},
+		{0, UINT32_MAX, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(at) * 3; i++) {
+		unsigned int way = i % 3, k = (unsigned int)(i / 3);
+		struct vring_desc *t;
+		int want = at[k].inside ? 1 : -EPROTO;
+
+		/* A table has to be a multiple of 16 long. */
+		if (way == 2 && at[k].len % 16)
+			continue;
+		gmem_destroy(mem);
+		ck_assert_int_eq(gmem_create(&cfg, NULL, &mem), 0);
+		desc = gmem_hva(mem, DESC, 1);
+		avail = gmem_hva(mem, AVAIL, 1);
+		t = gmem_hva(mem, TABLE, 1);
+		start(INDIR);
+		put(0, at[k].addr, at[k].len, way == 2 ? I : 0, 0);
+		if (way == 1) {
+			*t = desc[0];
+			put(0, TABLE, 16, I, 0);
+		}
+		offer(0);
+		ck_assert_msg(virtq_pop(&q, &chain) == want, "0x%llx+%u, way %u",
+			(unsigned long long)at[k].addr, at[k].len, way);
+	}
+}
+END_TEST
+
 START_TEST(lengths_of_a_chain_cannot_overflow)
 {
 	struct vring_desc *t = gmem_hva(mem, TABLE, 1);
@@ -503,6 +558,7 @@ int main(void)
 	tcase_add_test(t, a_chain_comes_out_as_the_driver_made_it);
 	tcase_add_test(t, an_indirect_table_is_followed);
 	tcase_add_loop_test(t, an_impossible_split_ring_breaks_the_queue, 0, (int)ARRAY_SIZE(bad));
+	tcase_add_test(t, a_buffer_over_the_edge_of_memory_breaks_the_queue);
 	tcase_add_test(t, lengths_of_a_chain_cannot_overflow);
 	tcase_add_test(t, interrupts_are_raised_as_the_driver_asked);
 	tcase_add_test(t, doorbells_are_asked_for_and_a_late_chain_is_seen);
