@@ -20,7 +20,7 @@
 #define BUDGET  64u /* frames of one direction before the other gets its turn */
 #define BUF_LEN (NET_HDR_LEN + NET_FRAME_MAX)
 
-enum wake { WAKE_CONTROL, WAKE_RING, WAKE_PORT };
+enum wake { WAKE_CONTROL, WAKE_RING, WAKE_PORT, WAKE_NEWS };
 
 struct ring {
 	struct virtq q;
@@ -306,6 +306,7 @@ static void wake(struct net_rings *r, uint64_t what)
 		r->ring[i].pending = r->ring[i].on;
 		break;
 	case WAKE_PORT: r->held[i].ready = true; break;
+	case WAKE_NEWS: r->ops->on_news(r->ctx); break;
 	}
 }
 
@@ -412,6 +413,8 @@ int net_rings_start(struct net_rings *r, const struct net_start *s, struct err *
 	ret = watch(r, r->control_fd, WAKE_CONTROL, 0, e);
 	for (unsigned int i = 0; ret == 0 && i < r->max_pairs; i++)
 		ret = watch(r, r->ops->poll_fd(r->ctx, i), WAKE_PORT, i, e);
+	if (ret == 0 && r->ops->news_fd && r->ops->news_fd(r->ctx) >= 0)
+		ret = watch(r, r->ops->news_fd(r->ctx), WAKE_NEWS, 0, e);
 	for (unsigned int i = 0; ret == 0 && i < s->n; i++) {
 		r->started[r->n_started++] = (uint16_t)s->ring[i].index;
 		ret = ring_start(r, &s->ring[i], s->features, e);

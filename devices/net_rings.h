@@ -25,6 +25,9 @@ struct net_port_ops {
 	ssize_t (*recv)(void *ctx, unsigned int pair, void *buf, size_t len);
 	/* Becomes readable when recv() has something; constant. */
 	int (*poll_fd)(void *ctx, unsigned int pair);
+	/* News of the port itself; may be NULL. Constant, -1 = none; on_news() has to read it. */
+	int (*news_fd)(void *ctx);
+	void (*on_news)(void *ctx);
 };
 
 struct net_rings;

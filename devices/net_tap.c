@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <linux/if_tun.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 
 #include "common/cleanup.h"
 #include "common/log.h"
@@ -20,6 +23,8 @@ struct tap {
 	struct net_rings *rings;
 	unsigned int attached; /* queues that take part */
 	int fd[NET_MAX_PAIRS];
+	int news_fd; /* netlink: an interface has changed; -1 = it is not to be had */
+	const struct net_events *ev;
 };
 
 static struct tap *tap_of(struct net_backend *be)
@@ -59,10 +64,55 @@ static int tap_poll_fd(void *ctx, unsigned int pair)
 	return t->fd[pair];
 }
 
+/* ---- the link: up while the host has the interface up ---- */
+
+static bool tap_is_up(const struct tap *t)
+{
+	struct ifreq ifr = {0};
+
+	if (t->news_fd < 0)
+		return true;
+	/* By the name it has now. */
+	return ioctl(t->fd[0], TUNGETIFF, &ifr) == 0 &&
+	       ioctl(t->news_fd, SIOCGIFFLAGS, &ifr) == 0 && ifr.ifr_flags & IFF_UP;
+}
+
+static int tap_news_fd(void *ctx)
+{
+	struct tap *t = ctx;
+
+	return t->news_fd;
+}
+
+/* Which interface it was is not looked at: asking is cheap. */
+static void tap_on_news(void *ctx)
+{
+	struct tap *t = ctx;
+	uint8_t buf[4096];
+
+	/* Also past ENOBUFS: news were lost, the next read goes on. */
+	while (recv(t->news_fd, buf, sizeof(buf), MSG_DONTWAIT) >= 0 || errno == ENOBUFS)
+		;
+	t->ev->link(t->ev->ctx, tap_is_up(t));
+}
+
+static int news_open(void)
+{
+	const struct sockaddr_nl a = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
+	_cleanup_fd_ int fd =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&a, sizeof(a)) < 0)
+		return -1;
+	return fd_steal(&fd);
+}
+
 static const struct net_port_ops tap_port = {
 	.send = tap_send,
 	.recv = tap_recv,
 	.poll_fd = tap_poll_fd,
+	.news_fd = tap_news_fd,
+	.on_news = tap_on_news,
 };
 
 /* ---- offloads and queues ---- */
@@ -114,13 +164,18 @@ static int tap_start(struct net_backend *be, const struct net_start *s, struct e
 	r = tap_pairs(t, s->pairs);
 	if (r < 0)
 		return err_sys(e, -r, "%s: TUNSETQUEUE", be->name);
+	/* Nobody listened while the rings were stopped. What comes from here on their thread reads. */
+	t->ev->link(t->ev->ctx, tap_is_up(t));
 	return net_rings_start(t->rings, s, e);
 }
 
 static void tap_attach(struct net_backend *be, const struct net_events *ev)
 {
-	net_rings_attach(tap_of(be)->rings, ev);
-	ev->link(ev->ctx, true);
+	struct tap *t = tap_of(be);
+
+	t->ev = ev;
+	net_rings_attach(t->rings, ev);
+	ev->link(ev->ctx, tap_is_up(t));
 }
 
 static void tap_stop(struct net_backend *be, uint16_t *ret_last_avail)
@@ -162,6 +217,7 @@ static void tap_destroy(struct net_backend *be)
 	net_rings_destroy(t->rings);
 	for (unsigned int i = 0; i < NET_MAX_PAIRS; i++)
 		fd_close(t->fd[i]);
+	fd_close(t->news_fd);
 	free(t);
 }
 
@@ -242,6 +298,7 @@ int net_tap_create(const char *name, unsigned int pairs, const struct gmem *mem,
 		return err_sys(e, ENOMEM, "tap %s", name);
 	for (unsigned int i = 0; i < NET_MAX_PAIRS; i++)
 		t->fd[i] = -1;
+	t->news_fd = news_open();
 	t->be.ops = &tap_ops;
 	t->be.max_pairs = t->attached = pairs;
 	snprintf(t->be.name, sizeof(t->be.name), "tap %s", name);

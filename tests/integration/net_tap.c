@@ -37,7 +37,7 @@ static struct gmem *mem;
 static struct net_backend *be;
 static int kick[4], call[4];
 static uint16_t seen[4];
-static bool link_up;
+static _Atomic bool link_up;
 static unsigned int broken;
 
 static void on_link(void *ctx, bool up)
@@ -73,6 +73,23 @@ static void tap_up(void)
 	close(s);
 }
 
+static void tap_flags(short flags)
+{
+	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq ifr = {.ifr_name = TAP};
+
+	ifr.ifr_flags = flags;
+	ck_assert_int_eq(ioctl(s, SIOCSIFFLAGS, &ifr), 0);
+	close(s);
+}
+
+static bool link_becomes(bool up)
+{
+	for (unsigned int i = 0; i < 2500 && link_up != up; i++)
+		usleep(2000);
+	return link_up == up;
+}
+
 static void setup(void)
 {
 	const struct gmem_config cfg = {.size = MEM};
@@ -93,7 +110,7 @@ static void open_tap(unsigned int pairs)
 
 	ck_assert_msg(net_tap_create(TAP, pairs, mem, &e, &be) == 0, "%s", e.text);
 	be->ops->attach(be, &events);
-	ck_assert(link_up);
+	ck_assert(!link_up);
 	tap_up();
 	for (unsigned int i = 0; i < pairs * 2; i++)
 		be->ops->set_call(be, i, call[i]);
@@ -200,6 +217,41 @@ START_TEST(the_kernel_answers_the_guest)
 	arp_ask(1);
 	ck_assert_int_eq(next_used(1, NULL), 0);
 	ck_assert(arp_answered(0));
+}
+END_TEST
+
+/* The guest sees its cable pulled when the host takes the interface down. */
+START_TEST(the_link_is_that_of_the_interface)
+{
+	open_tap(1);
+	start(2, 1, 0);
+	ck_assert(link_up);
+	tap_flags(0);
+	ck_assert(link_becomes(false));
+	tap_flags(IFF_UP);
+	ck_assert(link_becomes(true));
+	/* Also what happened while no driver ran. */
+	be->ops->stop(be, NULL);
+	tap_flags(0);
+	start(2, 1, 0);
+	ck_assert(!link_up);
+	tap_flags(IFF_UP);
+	ck_assert(link_becomes(true));
+}
+END_TEST
+
+/* What a guest switches off the kernel finishes; what it did not take cannot be switched on. */
+START_TEST(offloads_can_be_switched)
+{
+	const uint64_t csum = 1ull << VIRTIO_NET_F_GUEST_CSUM;
+	const uint64_t tso = 1ull << VIRTIO_NET_F_GUEST_TSO4 | 1ull << VIRTIO_NET_F_GUEST_TSO6;
+
+	open_tap(2);
+	start(4, 2, csum | tso | 1ull << VIRTIO_NET_F_GUEST_ECN);
+	ck_assert_int_eq(be->ops->set_offloads(be, 0), 0);
+	ck_assert_int_eq(be->ops->set_offloads(be, csum), 0);
+	ck_assert_int_eq(be->ops->set_offloads(be, csum | tso), 0);
+	ck_assert_int_eq(be->ops->set_offloads(be, tso), -EINVAL);
 }
 END_TEST
 
@@ -352,6 +404,8 @@ int main(void)
 	tcase_set_timeout(t, 30);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, the_kernel_answers_the_guest);
+	tcase_add_test(t, the_link_is_that_of_the_interface);
+	tcase_add_test(t, offloads_can_be_switched);
 	tcase_add_test(t, stop_tells_where_to_go_on);
 	tcase_add_test(t, segmentation_is_left_to_who_can);
 	tcase_add_test(t, several_queues_and_how_many_are_used);
