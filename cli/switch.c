@@ -9,7 +9,7 @@
 #include "common/cleanup.h"
 #include "vswitch/vlan.h"
 
-enum { OPT_CONFIG = 256, OPT_SOCKET, OPT_JSON, OPT_PORT, OPT_VLAN };
+enum { OPT_CONFIG = 256, OPT_SOCKET, OPT_JSON, OPT_PORT, OPT_VLAN, OPT_DRY_RUN, OPT_PROMETHEUS };
 
 static const struct argp_option options[] = {
 	{"config", OPT_CONFIG, "FILE", 0, "run: the switch's description, YAML or JSON", 0},
@@ -18,6 +18,8 @@ static const struct argp_option options[] = {
 	{"json", OPT_JSON, NULL, 0, "Print JSON", 0},
 	{"port", OPT_PORT, "NAME", 0, "fdb: the port meant", 0},
 	{"vlan", OPT_VLAN, "N", 0, "fdb: the VLAN meant", 0},
+	{"dry-run", OPT_DRY_RUN, NULL, 0, "apply: say what would be done", 0},
+	{"prometheus", OPT_PROMETHEUS, NULL, 0, "stats: in the text format of Prometheus", 0},
 	{0},
 };
 
@@ -31,6 +33,8 @@ static error_t option_parse(int key, char *arg, struct argp_state *state)
 	case OPT_SOCKET: a->socket = arg; break;
 	case OPT_PORT: a->port = arg; break;
 	case OPT_JSON: a->json = true; break;
+	case OPT_DRY_RUN: a->dry_run = true; break;
+	case OPT_PROMETHEUS: a->prometheus = true; break;
 	case OPT_VLAN:
 		a->vlan = (int)strtol(arg, &end, 10);
 		if (*end || a->vlan < 1 || a->vlan > VLAN_MAX)
@@ -43,7 +47,7 @@ static error_t option_parse(int key, char *arg, struct argp_state *state)
 		break;
 	case ARGP_KEY_END:
 		if (!a->nr_words)
-			argp_error(state, "say what to do: run, port, fdb or stats");
+			argp_error(state, "say what to do: run, show, apply, port, fdb or stats");
 		break;
 	default: return ARGP_ERR_UNKNOWN;
 	}
@@ -54,17 +58,22 @@ static const struct argp argp = {
 	.options = options,
 	.parser = option_parse,
 	.args_doc = "run --config FILE\n"
+		    "show\n"
+		    "apply FILE [--dry-run]\n"
 		    "port list\n"
+		    "port show NAME\n"
+		    "port add|set NAME KEY=VALUE...\n"
 		    "port add|set DESCRIPTION\n"
 		    "port del NAME\n"
 		    "fdb show\n"
 		    "fdb add MAC --port NAME [--vlan N]\n"
 		    "fdb del MAC [--vlan N]\n"
 		    "fdb flush [--port NAME] [--vlan N]\n"
-		    "stats",
+		    "stats [NAME] [--prometheus]",
 	.doc = "A switch between guests' virtio network cards and other ports.\v"
-	       "DESCRIPTION is one entry of the file's \"ports\", such as "
-	       "'{name: a, vhost-user: /run/a.sock}'.",
+	       "KEY=VALUE is such as vhost-user=/run/a.sock, mtu=9000, vlan.access=7 or "
+	       "vlan.trunk=10,20-30; DESCRIPTION is one entry of the file's \"ports\", such as "
+	       "'{name: a, vhost-user: /run/a.sock}'. See viaduct-switch(1).",
 };
 
 int switch_complain(const struct err *e)

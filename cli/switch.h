@@ -15,7 +15,7 @@
 struct switch_arguments {
 	const char *config, *socket, *port;
 	int vlan; /* 0 = not given */
-	bool json;
+	bool json, dry_run, prometheus;
 	char *words[SWITCH_WORDS_MAX];
 	unsigned int nr_words;
 };
@@ -29,9 +29,12 @@ int switch_run(const char *path, struct err *e);
 /* Carry out the other commands. Returns the exit status. */
 int switch_ask(const struct switch_arguments *a);
 
-/* Tables of what methods answer. */
+/* What methods answer, for people, but for the first: for programs. */
+void switch_json_print(const json_t *result);
 void switch_ports_print(const json_t *result);
+void switch_port_print(const json_t *result);
 void switch_fdb_print(const json_t *result);
 void switch_stats_print(const json_t *result);
+void switch_apply_print(const json_t *result);
 
 #endif

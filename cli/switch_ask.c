@@ -10,100 +10,206 @@
 #include "common/cleanup.h"
 #include "vswitch/vswitch.h"
 
+#define FILE_BYTES_MAX (1u << 20)
+
+/* What stands behind the words of a command: each fills "params" from @a->words[@from...]. */
+typedef int params_fn(const struct switch_arguments *a, unsigned int from, json_t *params);
+
+static int more_needed(const struct switch_arguments *a, const char *what)
+{
+	fprintf(stderr, "viaduct switch %s %s: %s is needed; see --help\n", a->words[0],
+		a->nr_words > 1 ? a->words[1] : "", what);
+	return -EINVAL;
+}
+
+static int none_params(const struct switch_arguments *a, unsigned int from, json_t *params)
+{
+	if (a->nr_words <= from)
+		return 0;
+	fprintf(stderr, "viaduct switch %s: too many arguments: '%s'\n", a->words[0],
+		a->words[from]);
+	return -EINVAL;
+}
+
+static int word_param(const struct switch_arguments *a, unsigned int from, json_t *params,
+	const char *key, const char *what)
+{
+	if (a->nr_words <= from)
+		return more_needed(a, what);
+	json_object_set_new(params, key, json_string(a->words[from]));
+	return none_params(a, from + 1, params);
+}
+
+static int name_params(const struct switch_arguments *a, unsigned int from, json_t *params)
+{
+	return word_param(a, from, params, "name", "a port's name");
+}
+
+static int name_or_none_params(const struct switch_arguments *a, unsigned int from, json_t *params)
+{
+	return a->nr_words <= from ? 0 : name_params(a, from, params);
+}
+
+static int mac_params(const struct switch_arguments *a, unsigned int from, json_t *params)
+{
+	return word_param(a, from, params, "mac", "an address");
+}
+
+/* A description, which is YAML, or a name and words. */
+static int port_params(const struct switch_arguments *a, unsigned int from, json_t *params)
+{
+	json_t *words;
+
+	if (a->nr_words <= from)
+		return more_needed(a, "a description, or a name and words such as mtu=9000,");
+	if (a->nr_words == from + 1)
+		return word_param(a, from, params, "config", "a description");
+	words = json_array();
+	json_object_set_new(params, "name", json_string(a->words[from]));
+	for (unsigned int i = from + 1; i < a->nr_words; i++)
+		json_array_append_new(words, json_string(a->words[i]));
+	json_object_set_new(params, "words", words);
+	return 0;
+}
+
+static int file_params(const struct switch_arguments *a, unsigned int from, json_t *params)
+{
+	_cleanup_free_ char *text = malloc(FILE_BYTES_MAX + 1);
+	json_t *config;
+	FILE *f;
+	size_t n;
+
+	if (word_param(a, from, params, "file", "a file") < 0 || !text)
+		return -EINVAL;
+	f = strcmp(a->words[from], "-") ? fopen(a->words[from], "re") : stdin;
+	n = f ? fread(text, 1, FILE_BYTES_MAX + 1, f) : 0;
+	if (!f || ferror(f)) {
+		fprintf(stderr, "viaduct switch: read %s: %s\n", a->words[from], strerror(errno));
+		if (f && f != stdin)
+			fclose(f);
+		return -EIO;
+	}
+	if (f != stdin)
+		fclose(f);
+	config = n <= FILE_BYTES_MAX ? json_stringn(text, n) : NULL;
+	if (!config) {
+		fprintf(stderr, "viaduct switch: %s is no text in UTF-8 of at most 1 MiB\n",
+			a->words[from]);
+		return -EIO;
+	}
+	json_object_set_new(params, "config", config);
+	if (a->dry_run)
+		json_object_set_new(params, "dry-run", json_true());
+	return 0;
+}
+
 static void done_print(const json_t *result)
 {
 	if (json_is_integer(result))
 		printf("%" PRId64 " removed\n", (int64_t)json_integer_value(result));
 }
 
-static const struct {
+static void text_print(const json_t *result)
+{
+	fputs(json_is_string(result) ? json_string_value(result) : "", stdout);
+}
+
+static const struct command {
 	const char *noun, *verb;
-	const char *method, *param; /* what the word behind them is */
+	const char *method;
+	params_fn *params;
 	void (*print)(const json_t *result);
 } commands[] = {
-	{"port", "list", "port.list", NULL, switch_ports_print},
-	{"port", "add", "port.add", "config", done_print},
-	{"port", "set", "port.set", "config", done_print},
-	{"port", "del", "port.del", "name", done_print},
-	{"fdb", "show", "fdb.show", NULL, switch_fdb_print},
-	{"fdb", "add", "fdb.add", "mac", done_print},
-	{"fdb", "del", "fdb.del", "mac", done_print},
-	{"fdb", "flush", "fdb.flush", NULL, done_print},
-	{"stats", NULL, "stats", NULL, switch_stats_print},
+	{"show", NULL, "show", none_params, switch_json_print},
+	{"apply", NULL, "apply", file_params, switch_apply_print},
+	{"port", "list", "port.list", none_params, switch_ports_print},
+	{"port", "show", "port.show", name_params, switch_port_print},
+	{"port", "add", "port.add", port_params, done_print},
+	{"port", "set", "port.set", port_params, done_print},
+	{"port", "del", "port.del", name_params, done_print},
+	{"fdb", "show", "fdb.show", none_params, switch_fdb_print},
+	{"fdb", "add", "fdb.add", mac_params, done_print},
+	{"fdb", "del", "fdb.del", mac_params, done_print},
+	{"fdb", "flush", "fdb.flush", none_params, done_print},
+	{"stats", NULL, "stats", name_or_none_params, switch_stats_print},
 };
 
-/* The command @a names, or -1 with a message. */
-static int command_find(const struct switch_arguments *a)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-		unsigned int want = 1 + !!commands[i].verb + !!commands[i].param;
+static const struct command prometheus_command = {
+	"stats", NULL, "stats.prometheus", none_params, text_print};
 
-		if (strcmp(a->words[0], commands[i].noun) ||
-			(commands[i].verb &&
-				(a->nr_words < 2 || strcmp(a->words[1], commands[i].verb))))
-			continue;
-		if (a->nr_words == want)
-			return (int)i;
-		fprintf(stderr, "viaduct switch %s %s: %s\n", a->words[0],
-			commands[i].verb ? commands[i].verb : "",
-			a->nr_words > want ? "too many arguments"
-					   : "one more argument is needed; see --help");
-		return -1;
-	}
+/* The command @a names, or NULL with a message. */
+static const struct command *command_find(const struct switch_arguments *a)
+{
+	if (a->prometheus && !strcmp(a->words[0], "stats"))
+		return &prometheus_command;
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(a->words[0], commands[i].noun) &&
+			(!commands[i].verb ||
+				(a->nr_words > 1 && !strcmp(a->words[1], commands[i].verb))))
+			return &commands[i];
 	fprintf(stderr, "viaduct switch: unknown command '%s%s%s'; see --help\n", a->words[0],
 		a->nr_words > 1 ? " " : "", a->nr_words > 1 ? a->words[1] : "");
-	return -1;
+	return NULL;
+}
+
+static int request_send(
+	const char *socket, const struct command *c, json_t *params, struct err *e, json_t **ret)
+{
+	_cleanup_free_ char *line = NULL, *text = NULL, *answer = NULL;
+	json_t *request = json_pack("{s:s, s:i, s:s, s:O}", "jsonrpc", "2.0", "id", 1, "method",
+		c->method, "params", params);
+	const char *message;
+	int r;
+
+	text = request ? json_dumps(request, JSON_COMPACT) : NULL;
+	json_decref(request);
+	if (!text || asprintf(&line, "%s\n", text) < 0)
+		return err_set(e, EILSEQ, "arguments must be text in UTF-8");
+	r = control_ask(socket, line, e, &answer);
+	if (r < 0)
+		return r;
+	*ret = json_loads(answer, JSON_DECODE_ANY, NULL);
+	if (json_object_get(*ret, "result"))
+		return 0;
+	message = json_string_value(json_object_get(json_object_get(*ret, "error"), "message"));
+	r = err_set(e, EPROTO, "%s", message ? message : "no answer that can be read");
+	json_decref(*ret);
+	return r;
 }
 
 int switch_ask(const struct switch_arguments *a)
 {
 	const char *socket = a->socket ? a->socket : getenv("VIADUCT_SWITCH");
-	_cleanup_free_ char *line = NULL, *text = NULL, *answer = NULL;
-	json_t *params = json_object(), *request, *reply, *result;
+	const struct command *c = command_find(a);
+	json_t *params, *reply = NULL, *result;
 	struct err e = {0};
-	const char *message;
-	int command = command_find(a);
+	int r;
 
-	if (command < 0) {
-		json_decref(params);
+	if (!c)
 		return SWITCH_EXIT_USAGE;
-	}
 	if (!socket) {
 		fputs("viaduct switch: give --socket PATH or set VIADUCT_SWITCH\n", stderr);
-		json_decref(params);
 		return SWITCH_EXIT_USAGE;
 	}
-	if (commands[command].param)
-		json_object_set_new(params, commands[command].param,
-			json_string(a->words[1 + !!commands[command].verb]));
+	params = json_object();
+	r = c->params(a, 1 + !!c->verb, params);
+	if (r < 0) {
+		json_decref(params);
+		return r == -EIO ? 1 : SWITCH_EXIT_USAGE;
+	}
 	if (a->port)
 		json_object_set_new(params, "port", json_string(a->port));
 	if (a->vlan)
 		json_object_set_new(params, "vlan", json_integer(a->vlan));
-	request = json_pack("{s:s, s:i, s:s, s:o}", "jsonrpc", "2.0", "id", 1, "method",
-		commands[command].method, "params", params);
-	text = request ? json_dumps(request, JSON_COMPACT) : NULL;
-	json_decref(request);
-	if (!text || asprintf(&line, "%s\n", text) < 0) {
-		fputs("viaduct switch: arguments must be text in UTF-8\n", stderr);
-		return SWITCH_EXIT_USAGE;
-	}
-	if (control_ask(socket, line, &e, &answer) < 0)
+	r = request_send(socket, c, params, &e, &reply);
+	json_decref(params);
+	if (r < 0)
 		return switch_complain(&e);
-	reply = json_loads(answer, 0, NULL);
 	result = json_object_get(reply, "result");
-	message = json_string_value(json_object_get(json_object_get(reply, "error"), "message"));
-	if (!result) {
-		err_set(&e, EPROTO, "%s", message ? message : "no answer that can be read");
-		json_decref(reply);
-		return switch_complain(&e);
-	}
-	if (a->json) {
-		json_dumpf(result, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
-		putchar('\n');
-	} else {
-		commands[command].print(result);
-	}
+	if (a->json)
+		switch_json_print(result);
+	else
+		c->print(result);
 	json_decref(reply);
 	return fflush(stdout) ? 1 : 0;
 }

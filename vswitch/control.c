@@ -18,6 +18,7 @@
 #define REQUEST_STEP 65536
 
 static const struct rpc_method *const groups[] = {
+	control_apply_methods,
 	control_port_methods,
 	control_fdb_methods,
 	control_stats_methods,

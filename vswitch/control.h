@@ -9,12 +9,16 @@
 #include "vswitch/rpc.h"
 #include "vswitch/vswitch.h"
 
+extern const struct rpc_method control_apply_methods[];
 extern const struct rpc_method control_port_methods[];
 extern const struct rpc_method control_fdb_methods[];
 extern const struct rpc_method control_stats_methods[];
 
 /* All ports, with their counters or without. A new reference. */
 json_t *control_ports_json(struct vswitch *sw, bool counters);
+
+/* The method that shows the port "name", with its counters. */
+void control_port_show(void *ctx, const json_t *params, struct rpc_answer *a);
 
 /* Optional "vlan": *@ret is left alone when it is not there. Returns 0 or -EINVAL with @a set. */
 int control_vlan_param(const json_t *params, struct rpc_answer *a, uint16_t *ret);

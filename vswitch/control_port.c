@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "common/cleanup.h"
+#include "vswitch/config_json.h"
 #include "vswitch/control.h"
+
+#define WORDS_MAX 64
 
 static json_t *drops_json(const struct port_counters *c)
 {
@@ -15,54 +20,45 @@ static json_t *drops_json(const struct port_counters *c)
 	return o;
 }
 
-static json_t *vlan_json(const struct vlan_port *v)
+static json_t *counters_json(const struct port_counters *c)
 {
-	json_t *trunk;
-
-	if (v->access)
-		return json_pack("{s:i}", "access", v->native);
-	trunk = json_array();
-	for (int vid = 1; vid <= VLAN_MAX; vid++) {
-		int last = vid;
-
-		if (!vlan_port_has(v, (uint16_t)vid))
-			continue;
-		while (last < VLAN_MAX && vlan_port_has(v, (uint16_t)(last + 1)))
-			last++;
-		json_array_append_new(trunk,
-			last == vid ? json_sprintf("%d", vid) : json_sprintf("%d-%d", vid, last));
-		vid = last;
-	}
-	return json_pack("{s:o, s:i}", "trunk", trunk, "native", v->native);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "rx-packets", (json_int_t)c->rx_packets,
+		"rx-bytes", (json_int_t)c->rx_bytes, "tx-packets", (json_int_t)c->tx_packets,
+		"tx-bytes", (json_int_t)c->tx_bytes, "flooded", (json_int_t)c->flooded, "drops",
+		drops_json(c));
 }
 
+/* What it is to be, and what it is. */
 static json_t *port_json(const struct vswitch_port *p, bool counters)
 {
-	const struct port_config *cfg = &p->cfg;
-	json_t *o = json_pack("{s:s, s:s, s:b, s:i, s:b, s:o, s:i}", "name", cfg->name,
-		port_kind_name(cfg->kind), port_config_backend(cfg), "up", (int)p->up, "mtu",
-		(int)cfg->forward.mtu, "isolated", (int)cfg->forward.isolated, "vlan",
-		vlan_json(&cfg->forward.vlan), "addresses", (int)p->fdb.entries);
+	json_t *o = port_config_json(&p->cfg), *more;
 
+	json_object_set_new(o, "kind", json_string(port_kind_name(p->cfg.kind)));
+	json_object_set_new(o, "up", json_boolean(p->up));
 	if (p->why_down && !p->up)
 		json_object_set_new(o, "why-down", json_string(p->why_down));
-	if (cfg->fdb_limit != FDB_LIMIT_NONE)
-		json_object_set_new(o, "fdb-limit", json_integer(cfg->fdb_limit));
-	if (cfg->kind == PORT_VHOST_USER)
-		json_object_set_new(o, "client", json_boolean(cfg->client));
+	json_object_set_new(o, "addresses", json_integer(p->fdb.entries));
 	if (!counters)
 		return o;
-	json_object_set_new(o, "rx-packets", json_integer((json_int_t)p->counters.rx_packets));
-	json_object_set_new(o, "rx-bytes", json_integer((json_int_t)p->counters.rx_bytes));
-	json_object_set_new(o, "tx-packets", json_integer((json_int_t)p->counters.tx_packets));
-	json_object_set_new(o, "tx-bytes", json_integer((json_int_t)p->counters.tx_bytes));
-	json_object_set_new(o, "flooded", json_integer((json_int_t)p->counters.flooded));
-	json_object_set_new(o, "drops", drops_json(&p->counters));
+	more = counters_json(&p->counters);
+	json_object_update(o, more);
+	json_decref(more);
 	json_object_set_new(o, "learned", json_integer((json_int_t)p->fdb.learned));
 	json_object_set_new(o, "moved", json_integer((json_int_t)p->fdb.moved));
 	json_object_set_new(o, "evicted", json_integer((json_int_t)p->fdb.evicted));
 	json_object_set_new(o, "aged", json_integer((json_int_t)p->fdb.aged));
 	return o;
+}
+
+static json_t *port_json_find(struct vswitch *sw, const char *name)
+{
+	struct vswitch_port p;
+	unsigned int cursor = 0;
+
+	while (vswitch_port_next(sw, &cursor, &p))
+		if (!strcmp(p.cfg.name, name))
+			return port_json(&p, true);
+	return NULL;
 }
 
 json_t *control_ports_json(struct vswitch *sw, bool counters)
@@ -81,17 +77,85 @@ static void port_list(void *ctx, const json_t *params, struct rpc_answer *a)
 	a->result = control_ports_json(ctx, false);
 }
 
-/* The port's description as YAML text: the same parser as for the file. */
-static int port_param(const json_t *params, struct rpc_answer *a, struct port_config *ret)
+void control_port_show(void *ctx, const json_t *params, struct rpc_answer *a)
 {
-	const char *text = rpc_text(params, "config", "the port's description, as text", a);
+	const char *name = rpc_text(params, "name", "a port's name", a);
 
-	if (!text)
-		return -EINVAL;
-	if (port_config_parse("the port's description", text, strlen(text), &a->e, ret) < 0) {
-		a->code = RPC_PARAMS;
+	if (!name)
+		return;
+	a->result = port_json_find(ctx, name);
+	if (a->result)
+		return;
+	a->code = RPC_REFUSED;
+	err_set(&a->e, ENOENT, "there is no port '%s'", name);
+}
+
+/* @base, whose reference is taken, changed by the words "key=value" in @list, as text. */
+static char *words_text(json_t *base, const json_t *list, struct err *e)
+{
+	const char *words[WORDS_MAX];
+	char *text = NULL;
+	size_t i, n = json_array_size(list);
+	const json_t *word;
+
+	if (n > WORDS_MAX) {
+		err_set(e, EINVAL, "there are more than %d words", WORDS_MAX);
+		json_decref(base);
+		return NULL;
+	}
+	json_array_foreach(list, i, word) words[i] =
+		json_is_string(word) ? json_string_value(word) : "";
+	if (port_words_apply(base, words, n, e) >= 0)
+		text = json_dumps(base, JSON_COMPACT);
+	json_decref(base);
+	return text;
+}
+
+/* Of a text that nobody has seen. */
+static void place_remove(struct err *e)
+{
+	int end = 0;
+
+	sscanf(e->text, "description:%*d:%*d: %n", &end);
+	memmove(e->text, e->text + end, strlen(e->text + end) + 1);
+}
+
+/*
+ * The description of a port: as YAML text, read by the parser of the file, or as a name and words
+ * that change the port as it is, when it @exists.
+ */
+static int port_param(const json_t *params, bool exists, struct vswitch *sw, struct rpc_answer *a,
+	struct port_config *ret)
+{
+	const char *name = json_string_value(json_object_get(params, "name"));
+	const json_t *words = json_object_get(params, "words");
+	const char *text = json_string_value(json_object_get(params, "config"));
+	_cleanup_free_ char *made = NULL;
+	struct port_config now;
+
+	a->code = RPC_PARAMS;
+	if (!text && (!name || !json_is_array(words)))
+		return err_set(&a->e, EINVAL,
+			"\"config\" must be the port's description, as text, or \"name\" its name "
+			"and \"words\" a list of key=value");
+	if (!text && exists && vswitch_port_config(sw, name, &a->e, &now) < 0) {
+		a->code = RPC_REFUSED;
+		return -ENOENT;
+	}
+	if (!text) {
+		made = words_text(
+			exists ? port_config_json(&now) : json_pack("{s:s}", "name", name), words,
+			&a->e);
+		if (!made)
+			return -EINVAL;
+	}
+	if (port_config_parse("description", text ? text : made, strlen(text ? text : made), &a->e,
+		    ret) < 0) {
+		if (!text)
+			place_remove(&a->e);
 		return -EINVAL;
 	}
+	a->code = 0;
 	return 0;
 }
 
@@ -99,7 +163,7 @@ static void port_add(void *ctx, const json_t *params, struct rpc_answer *a)
 {
 	struct port_config cfg;
 
-	if (!port_param(params, a, &cfg))
+	if (!port_param(params, false, ctx, a, &cfg))
 		rpc_done(a, vswitch_port_add(ctx, &cfg, &a->e));
 }
 
@@ -107,7 +171,7 @@ static void port_set(void *ctx, const json_t *params, struct rpc_answer *a)
 {
 	struct port_config cfg;
 
-	if (!port_param(params, a, &cfg))
+	if (!port_param(params, true, ctx, a, &cfg))
 		rpc_done(a, vswitch_port_set(ctx, &cfg, &a->e));
 }
 
@@ -120,9 +184,10 @@ static void port_del(void *ctx, const json_t *params, struct rpc_answer *a)
 }
 
 const struct rpc_method control_port_methods[] = {
-	{"port.add", port_add, {"config"}},
+	{"port.add", port_add, {"config", "name", "words"}},
 	{"port.del", port_del, {"name"}},
-	{"port.set", port_set, {"config"}},
+	{"port.set", port_set, {"config", "name", "words"}},
+	{"port.show", control_port_show, {"name"}},
 	{"port.list", port_list, {NULL}},
 	{NULL},
 };

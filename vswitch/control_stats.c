@@ -3,8 +3,13 @@
 
 static void stats(void *ctx, const json_t *params, struct rpc_answer *a)
 {
+	const json_t *name = json_object_get(params, "name");
 	struct vswitch_stats s;
 
+	if (name) {
+		control_port_show(ctx, params, a);
+		return;
+	}
 	vswitch_stats_get(ctx, &s);
 	a->result = json_pack("{s:I, s:I, s:I, s:I, s:i, s:o}", "rounds", (json_int_t)s.rounds,
 		"busy-rounds", (json_int_t)s.busy_rounds, "busy-cycles", (json_int_t)s.busy_cycles,
@@ -13,6 +18,6 @@ static void stats(void *ctx, const json_t *params, struct rpc_answer *a)
 }
 
 const struct rpc_method control_stats_methods[] = {
-	{"stats", stats, {NULL}},
+	{"stats", stats, {"name"}},
 	{NULL},
 };

@@ -542,10 +542,8 @@ void datapath_port_insert(struct datapath *dp, struct port *p)
 void datapath_port_set(struct datapath *dp, struct port *p, const struct port_config *cfg)
 {
 	p->cfg = *cfg;
-	dp->fw->ports[p->no] = cfg->forward;
+	forward_port_set(dp->fw, p->no, &cfg->forward);
 	egress_apply(p, datapath_now_ns(dp));
-	/* What was learned in VLANs the port has left would draw frames to where they are dropped. */
-	fdb_flush(dp->fw->fdb, p->no, FDB_ANY_VLAN, false);
 	fdb_limit_set(dp->fw->fdb, p->no, cfg->fdb_limit);
 }
 

@@ -72,6 +72,13 @@ void forward_destroy(struct forward *fw);
 void forward_port_init(struct forward_port *p);
 
 /*
+ * Port @no becomes @to. What need not be forgotten is not: learned addresses stay but those in VLANs
+ * the port has left and those it may not have any more, static ones go only with their VLAN, and a
+ * meter whose rate stays goes on where it was.
+ */
+void forward_port_set(struct forward *fw, uint16_t no, const struct forward_port *to);
+
+/*
  * Decide on @n frames, at most FORWARD_BATCH_MAX, that came in at @in, and learn from them.
  * @now_ns is monotonic. Fills @ret[0..n).
  */

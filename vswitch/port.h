@@ -41,6 +41,8 @@ struct port_ops {
 	bool (*arm)(struct port *p, uint16_t queue, int *ret_fd, int *timeout_us);
 	/* After it, before the next rx: no more waking; what was readable is no more. */
 	void (*disarm)(struct port *p, uint16_t queue);
+	/* Optional: before @p->cfg becomes @cfg, which has the same backend. Not a datapath thread. */
+	int (*set)(struct port *p, const struct port_config *cfg, struct err *e);
 	/* Is there somebody at the other end? *@ret_why says, if not. Any thread. */
 	bool (*up)(const struct port *p, const char **ret_why);
 	void (*destroy)(struct port *p);

@@ -93,10 +93,33 @@ static void dev_destroy(struct port *p)
 	free(p);
 }
 
+/* An interface that was there before us keeps its own. Not every driver has one to set. */
+static int dev_mtu_set(struct port *p, const struct port_config *cfg)
+{
+	int r = cfg->kind == PORT_AF_PACKET
+			? 0
+			: rte_eth_dev_set_mtu(p->dev, (uint16_t)cfg->forward.mtu);
+
+	return r == -ENOTSUP ? 0 : r;
+}
+
+static int dev_set(struct port *p, const struct port_config *cfg, struct err *e)
+{
+	int r = cfg->forward.mtu == p->cfg.forward.mtu ? 0 : dev_mtu_set(p, cfg);
+
+	return r < 0 ? err_sys(e, -r,
+			       "port '%s': %s cannot take an MTU of %u while it runs; delete the "
+			       "port "
+			       "and add it again",
+			       cfg->name, port_config_backend(cfg), cfg->forward.mtu)
+		     : 0;
+}
+
 static const struct port_ops dev_ops = {
 	.rx = dev_rx,
 	.tx = dev_tx,
 	.tx_copy = dev_tx_copy,
+	.set = dev_set,
 	.arm = dev_arm,
 	.disarm = dev_disarm,
 	.up = dev_up,
@@ -126,7 +149,7 @@ static int dev_start(struct port *p, struct err *e)
 		r = rte_eth_tx_queue_setup(p->dev, 0, txd, SOCKET_ID_ANY, NULL);
 	if (!r) {
 		/* Not every driver can; frames over it are dropped before they come here. */
-		rte_eth_dev_set_mtu(p->dev, (uint16_t)p->cfg.forward.mtu);
+		dev_mtu_set(p, &p->cfg);
 		r = rte_eth_dev_start(p->dev);
 	}
 	if (r < 0)

@@ -192,7 +192,8 @@ int rpc_serve(
 	const struct rpc_method *const *groups, void *ctx, const char *line, size_t len, char **ret)
 {
 	json_error_t where;
-	json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &where), *reply;
+	json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where),
+	       *reply;
 	struct rpc_answer a = {0};
 
 	if (!request) {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -22,7 +25,8 @@ static int socket_make(const char *path, int flags, struct err *e, struct sockad
 	return fd < 0 ? err_sys(e, errno, "make a socket for %s", path) : fd;
 }
 
-int socket_path_clear(const char *path, struct err *e)
+/* 1: nobody listens on the socket there. */
+static int socket_path_look(const char *path, struct err *e)
 {
 	_cleanup_fd_ int fd = -1;
 	struct sockaddr_un sa;
@@ -42,8 +46,28 @@ int socket_path_clear(const char *path, struct err *e)
 	if (!connect(fd, (struct sockaddr *)&sa, sizeof(sa)) || errno != ECONNREFUSED)
 		return err_set(e, EADDRINUSE,
 			"somebody listens on %s; choose another path or end that program", path);
-	if (unlink(path) < 0)
+	return 1;
+}
+
+int socket_path_clear(const char *path, struct err *e)
+{
+	int r = socket_path_look(path, e);
+
+	if (r > 0 && unlink(path) < 0 && errno != ENOENT)
 		return err_sys(e, errno, "remove the stale socket %s", path);
+	return r < 0 ? r : 0;
+}
+
+int socket_path_check(const char *path, struct err *e)
+{
+	char dir[PATH_MAX];
+	int r = socket_path_look(path, e);
+
+	if (r < 0)
+		return r;
+	snprintf(dir, sizeof(dir), "%s", path);
+	if (access(dirname(dir), W_OK | X_OK) < 0)
+		return err_sys(e, errno, "make the socket %s: its directory", path);
 	return 0;
 }
 

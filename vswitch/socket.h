@@ -12,6 +12,9 @@
  */
 int socket_path_clear(const char *path, struct err *e);
 
+/* As socket_path_clear(), without removing anything; -ENOENT, -EACCES: its directory. */
+int socket_path_check(const char *path, struct err *e);
+
 /* Listen at @path, open to this user alone. The caller owns *@ret_fd. As socket_path_clear(). */
 int socket_listen(const char *path, struct err *e, int *ret_fd);
 

@@ -4,11 +4,14 @@
 #include <string.h>
 
 #include "vswitch/datapath.h"
+#include "vswitch/device.h"
 #include "vswitch/egress.h"
+#include "vswitch/socket.h"
 #include "vswitch/vswitch.h"
 
 struct vswitch {
 	struct datapath *dp;
+	struct switch_config cfg; /* but ports and static entries */
 	struct port *ports[FORWARD_PORTS_MAX];
 };
 
@@ -113,11 +116,85 @@ int vswitch_port_set(struct vswitch *sw, const struct port_config *cfg, struct e
 			"port '%s' is connected to %s; delete it and add it again to change that",
 			cfg->name, port_config_backend(&p->cfg));
 	r = egress_prepare(p, cfg, e);
+	if (r >= 0 && p->ops->set)
+		r = p->ops->set(p, cfg, e);
 	if (r < 0)
 		return r;
 	datapath_pause(sw->dp);
 	datapath_port_set(sw->dp, p, cfg);
 	datapath_resume(sw->dp);
+	return 0;
+}
+
+int vswitch_port_check(const struct port_config *cfg, struct err *e)
+{
+	char args[DEVICE_ARGS_MAX];
+	int r;
+
+	if (cfg->kind != PORT_VHOST_USER)
+		return device_check(cfg, e, args);
+	if (cfg->client)
+		return 0;
+	r = socket_path_check(cfg->path, e);
+	return r < 0 ? err_wrap(e, r, "port '%s'", cfg->name) : 0;
+}
+
+int vswitch_port_config(
+	const struct vswitch *sw, const char *name, struct err *e, struct port_config *ret)
+{
+	const struct port *p = port_find(sw, name);
+
+	if (!p)
+		return port_missing(name, e);
+	*ret = p->cfg;
+	return 0;
+}
+
+void vswitch_ageing_set(struct vswitch *sw, uint32_t seconds)
+{
+	sw->cfg.fdb_ageing_s = seconds;
+	datapath_pause(sw->dp);
+	fdb_ageing_set(datapath_forward(sw->dp)->fdb, seconds);
+	datapath_resume(sw->dp);
+}
+
+static int statics_get(struct vswitch *sw, struct switch_config *c)
+{
+	struct fdb_entry *list;
+	size_t n;
+	int r = vswitch_fdb_list(sw, &list, &n);
+
+	if (r < 0)
+		return r;
+	c->statics = calloc(n + 1, sizeof(*c->statics));
+	for (size_t i = 0; c->statics && i < n; i++)
+		if (list[i].is_static && sw->ports[list[i].port]) {
+			struct static_config *s = &c->statics[c->nr_statics++];
+
+			s->mac = list[i].mac;
+			s->vlan = list[i].vlan;
+			strcpy(s->port, sw->ports[list[i].port]->cfg.name);
+		}
+	free(list);
+	return c->statics ? 0 : -ENOMEM;
+}
+
+int vswitch_config_get(struct vswitch *sw, struct switch_config **ret)
+{
+	struct switch_config *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	*c = sw->cfg;
+	c->ports = calloc(FORWARD_PORTS_MAX, sizeof(*c->ports));
+	if (!c->ports || statics_get(sw, c) < 0) {
+		switch_config_destroy(c);
+		return -ENOMEM;
+	}
+	for (unsigned int i = 0; i < FORWARD_PORTS_MAX; i++)
+		if (sw->ports[i])
+			c->ports[c->nr_ports++] = sw->ports[i]->cfg;
+	*ret = c;
 	return 0;
 }
 
@@ -229,9 +306,16 @@ int vswitch_create(const struct switch_config *cfg, struct err *e, struct vswitc
 
 	if (!sw)
 		return err_set(e, ENOMEM, "out of memory");
+	sw->cfg = *cfg;
+	sw->cfg.ports = NULL;
+	sw->cfg.statics = NULL;
+	sw->cfg.nr_ports = sw->cfg.nr_statics = 0;
 	r = datapath_create(cfg, e, &sw->dp);
 	for (size_t i = 0; i < cfg->nr_ports && r >= 0; i++)
 		r = vswitch_port_add(sw, &cfg->ports[i], e);
+	for (size_t i = 0; i < cfg->nr_statics && r >= 0; i++)
+		r = vswitch_fdb_add(
+			sw, cfg->statics[i].mac, cfg->statics[i].vlan, cfg->statics[i].port, e);
 	if (r < 0) {
 		vswitch_destroy(sw);
 		return r;

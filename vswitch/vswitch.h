@@ -45,6 +45,27 @@ int vswitch_port_add(struct vswitch *sw, const struct port_config *cfg, struct e
 int vswitch_port_del(struct vswitch *sw, const char *name, struct err *e);
 /* All of @cfg but what the port is connected to, which must be as it was (-EBUSY). -ENOENT */
 int vswitch_port_set(struct vswitch *sw, const struct port_config *cfg, struct err *e);
+/* Could it be added, as far as can be told before? As vswitch_port_add(), and changes nothing. */
+int vswitch_port_check(const struct port_config *cfg, struct err *e);
+/* -ENOENT */
+int vswitch_port_config(
+	const struct vswitch *sw, const char *name, struct err *e, struct port_config *ret);
+/* Learned entries are forgotten after so long without a frame; 0 = never. */
+void vswitch_ageing_set(struct vswitch *sw, uint32_t seconds);
+
+/* What the switch is like now, as a description. -ENOMEM. The caller owns *@ret. */
+int vswitch_config_get(struct vswitch *sw, struct switch_config **ret);
+
+/*
+ * Become what @want says by the smallest change, or, when part of it fails, be as before. *@ret_steps,
+ * a JSON list that the caller unreferences, is what was done, or with @dry_run would be: empty when
+ * there is nothing to do. Returns 0; -EBUSY: something cannot change while it runs; or as the calls for
+ * one port and entry.
+ */
+struct json_t;
+int vswitch_apply(struct vswitch *sw, const struct switch_config *want, bool dry_run, struct err *e,
+	struct json_t **ret_steps);
+
 /* The first port numbered @*cursor or higher; false at the end. Start with 0. */
 bool vswitch_port_next(struct vswitch *sw, unsigned int *cursor, struct vswitch_port *ret);
 void vswitch_stats_get(struct vswitch *sw, struct vswitch_stats *ret);

@@ -148,8 +148,8 @@ for features in mrg_rxbuf=1,in_order=0 mrg_rxbuf=0,in_order=0 mrg_rxbuf=1,in_ord
 	testpmd_end
 done
 ask fdb show
-ok "has learned one address" says "02:00:00:00:00:0a 1     a"
-ok "has learned the other" says "02:00:00:00:00:0b 1     b"
+ok "has learned one address" says "02:00:00:00:00:0a  1     a"
+ok "has learned the other" says "02:00:00:00:00:0b  1     b"
 ok "testpmd got all that was sent" test "$(grep -c 'RX-dropped: 0 ' "$dir/testpmd")" -ge 3
 
 # --- changes while it runs

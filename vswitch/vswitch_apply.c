@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Carry out a plan. If a step fails, a plan back to what was is made and carried out. */
+#include <errno.h>
+#include <string.h>
+
+#include "vswitch/plan.h"
+#include "vswitch/vswitch.h"
+
+static int step_do(
+	struct vswitch *sw, const struct plan *p, const struct plan_step *s, struct err *e)
+{
+	const struct static_config *entry = s->entry;
+	int r = 0;
+
+	switch (s->kind) {
+	case PLAN_PORT_ADD: return vswitch_port_add(sw, s->port, e);
+	case PLAN_PORT_SET: return vswitch_port_set(sw, s->port, e);
+	case PLAN_PORT_DEL: return vswitch_port_del(sw, s->port->name, e);
+	case PLAN_PORT_REPLACE:
+		r = vswitch_port_del(sw, s->port->name, e);
+		return r < 0 ? r : vswitch_port_add(sw, s->port, e);
+	case PLAN_STATIC_DEL: return vswitch_fdb_del(sw, entry->mac, entry->vlan, e);
+	case PLAN_STATIC_ADD: return vswitch_fdb_add(sw, entry->mac, entry->vlan, entry->port, e);
+	case PLAN_AGEING: vswitch_ageing_set(sw, p->ageing_s); return 0;
+	}
+	return r;
+}
+
+/* Would a port that comes be in the way of nobody but those who go? */
+static int plan_check(const struct switch_config *now, const struct plan *p, struct err *e)
+{
+	for (size_t i = 0; i < p->nr_steps; i++) {
+		const struct port_config *cfg = p->steps[i].port;
+		bool taken = false;
+		int r;
+
+		if (p->steps[i].kind != PLAN_PORT_ADD && p->steps[i].kind != PLAN_PORT_REPLACE)
+			continue;
+		/* Its socket or file is ours for now. */
+		for (size_t j = 0; j < now->nr_ports; j++)
+			taken = taken || port_config_shared(&now->ports[j], cfg);
+		r = taken ? 0 : vswitch_port_check(cfg, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void plan_undo(struct vswitch *sw, const struct switch_config *before, struct err *e)
+{
+	struct switch_config *now = NULL;
+	struct plan *back = NULL;
+	struct err why = {0};
+	int r = vswitch_config_get(sw, &now);
+
+	if (r >= 0)
+		r = plan_create(now, before, &why, &back);
+	for (size_t i = 0; r >= 0 && i < back->nr_steps; i++)
+		r = step_do(sw, back, &back->steps[i], &why);
+	if (r < 0 && e)
+		err_set(e, e->code, "%s; and then, on the way back: %s", e->text,
+			why.text[0] ? why.text : strerror(-r));
+	else if (e)
+		err_set(e, e->code, "%s; all is as before", e->text);
+	plan_destroy(back);
+	switch_config_destroy(now);
+}
+
+int vswitch_apply(struct vswitch *sw, const struct switch_config *want, bool dry_run, struct err *e,
+	json_t **ret_steps)
+{
+	struct switch_config *now = NULL;
+	struct plan *plan = NULL;
+	int r = vswitch_config_get(sw, &now);
+
+	if (r < 0)
+		return err_sys(e, -r, "apply");
+	r = plan_create(now, want, e, &plan);
+	if (r >= 0)
+		r = plan_check(now, plan, e);
+	for (size_t i = 0; r >= 0 && !dry_run && i < plan->nr_steps; i++) {
+		r = step_do(sw, plan, &plan->steps[i], e);
+		if (r < 0)
+			plan_undo(sw, now, e);
+	}
+	if (r >= 0)
+		*ret_steps = plan_json(plan);
+	plan_destroy(plan);
+	switch_config_destroy(now);
+	return r;
+}
