@@ -35,7 +35,7 @@ switch_start()
 
 port_up() # NAME
 {
-	viaduct switch port list 2>/dev/null | grep -qE "^$1 +up "
+	viaduct switch port list 2>/dev/null | grep -qE "^$1 +[a-z-]+ +up "
 }
 
 # number PORT KEY: of `stats`
