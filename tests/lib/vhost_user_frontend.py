@@ -558,8 +558,9 @@ class Frontend:
         self.reap(pair)
         return len(self._spare[2 * pair + 1])
 
-    def send_frames(self, frames, pair=0, header=bytes(HDR)):
-        """Frames that have been put into the ring; the rest found it full. @header: of each of them."""
+    def send_frames(self, frames, pair=0, header=bytes(HDR), publish=True):
+        """How many frames have been put into the ring; the rest found it full. @header: of each of them.
+        Not published, they wait for publish()."""
         i = 2 * pair + 1
         ring, spare, held = self.rings[i], self._spare[i], self._held[i]
         buffers, slot, mem = self.buffers[i], self.slot, self.mem
@@ -577,7 +578,7 @@ class Frontend:
                 break
             held[ident] = at
             n += 1
-        if n:
+        if n and publish:
             self.publish(i)
         return n
 
