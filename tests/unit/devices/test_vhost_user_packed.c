@@ -75,13 +75,15 @@ static bool driver_add(void)
 	/* Drivers that were promised order name buffers by their place. */
 	id = m.in_order ? (uint16_t)m.drv_avail.idx : m.id[--m.n_ids];
 	for (unsigned int i = 0; i < len; i++) {
-		m.ring[m.drv_avail.idx] = (struct vring_packed_desc){
-			.addr = 0x1000,
-			.len = 64,
-			.id = id,
-			.flags = (uint16_t)((m.drv_avail.wrap ? AVAIL : USED) |
-					    (i + 1 < len ? VRING_DESC_F_NEXT : 0)),
-		};
+		struct vring_packed_desc *d = &m.ring[m.drv_avail.idx];
+
+		d->addr = 0x1000;
+		d->len = 64;
+		d->id = id;
+		__atomic_store_n(&d->flags,
+			(uint16_t)((m.drv_avail.wrap ? AVAIL : USED) |
+				   (i + 1 < len ? VRING_DESC_F_NEXT : 0)),
+			__ATOMIC_RELEASE);
 		step(&m.drv_avail, 1);
 	}
 	m.free -= len;
