@@ -239,7 +239,7 @@ static int on_end(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 	if (end == VM_END_REBOOT && !r->opt->no_reboot) {
 		int ret = guest_restart(&r->guest, &e);
 
-		if (ret == 0)
+		if (ret == 0 || ret == -ECANCELED)
 			return 0;
 		say(r, e.text);
 		r->status = RUN_START_FAILED;
@@ -357,9 +357,31 @@ static int on_kmsg(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 	return 0;
 }
 
+static const int stops[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+
+/*
+ * While a kernel is unpacked or a switch waited for, the event loop does not run. Signals are
+ * blocked, so they wait; those that mean the end are left to the loop.
+ */
+static bool interrupted(void *ctx)
+{
+	const struct timespec now = {0};
+	sigset_t usr1, pending;
+
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	if (sigtimedwait(&usr1, NULL, &now) == SIGUSR1)
+		on_usr1(NULL, NULL, ctx);
+	sigpending(&pending);
+	for (size_t i = 0; i < ARRAY_SIZE(stops); i++) {
+		if (sigismember(&pending, stops[i]))
+			return true;
+	}
+	return false;
+}
+
 static int run_sources(struct run *r)
 {
-	static const int stops[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
 	int ret;
 
 	for (size_t i = 0; i < ARRAY_SIZE(stops); i++) {
@@ -417,10 +439,13 @@ static int run_guest(struct run *r)
 		err_sys(&e, -ret, "watch signals and console");
 		goto fail;
 	}
+	r->guest.interrupted = interrupted;
+	r->guest.interrupted_ctx = r;
 	ret = guest_start(&r->guest, &e);
-	if (ret < 0)
+	/* Given up for a signal: the loop takes it, and ends. */
+	if (ret < 0 && ret != -ECANCELED)
 		goto fail;
-	if (console_is_tty(r->guest.console))
+	if (ret == 0 && console_is_tty(r->guest.console))
 		fprintf(stderr, "viaduct run: %s: running; Ctrl-A x ends it\n", r->opt->name);
 	ret = sd_event_loop(r->event);
 	if (ret < 0) {

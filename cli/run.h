@@ -68,6 +68,9 @@ struct run_times {
 /* A guest and everything it is made of, in the order it is built. */
 struct guest {
 	const struct run_options *opt;
+	/* Asked now and then while the control thread is busy; true: someone wants the end. */
+	bool (*interrupted)(void *ctx);
+	void *interrupted_ctx;
 	struct sysfs sysfs;
 	struct console *console;
 	int room_fd; /* eventfd: the UART can take input again */

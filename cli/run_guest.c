@@ -105,6 +105,8 @@ static int guest_load(struct guest *g, struct err *e, struct boot_entry *ret)
 		.initrd = g->opt->initrd,
 		.cmdline = g->opt->cmdline,
 		.decompress = g->opt->kaslr ? BOOT_DECOMPRESS_GUEST : BOOT_DECOMPRESS_AUTO,
+		.cancelled = g->interrupted,
+		.cancel_ctx = g->interrupted_ctx,
 	};
 	int r;
 

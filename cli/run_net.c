@@ -49,6 +49,8 @@ static int vhost_create(
 		.mem = g->vm->mem,
 		.without = o->dev.without,
 		.wait_ms = VHOST_WAIT_MS,
+		.interrupted = g->interrupted,
+		.interrupted_ctx = g->interrupted_ctx,
 	};
 
 	return vhost_user_create(&cfg, e, ret);

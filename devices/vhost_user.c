@@ -816,13 +816,15 @@ static const struct net_backend_ops vhost_user_ops = {
 /* What the guest is offered is settled here, once: by the first back end if one comes in time. */
 static void features_settle(struct vhost_user *vu)
 {
-	struct timespec until = deadline_in(vu->cfg.wait_ms);
+	const int64_t until = vu_now_ms() + vu->cfg.wait_ms;
 
 	pthread_mutex_lock(&vu->lock);
-	while (!vu->known) {
-		if (!vu->cfg.wait_ms ||
-			pthread_cond_timedwait(&vu->changed, &vu->lock, &until) == ETIMEDOUT)
+	while (!vu->known && vu_now_ms() < until) {
+		struct timespec turn = deadline_in(50);
+
+		if (vu->cfg.interrupted && vu->cfg.interrupted(vu->cfg.interrupted_ctx))
 			break;
+		pthread_cond_timedwait(&vu->changed, &vu->lock, &turn);
 	}
 	vu->be.features = vu->known ? vu->features & FEATURES_MOST : FEATURES_BASIC;
 	vu->be.features &= ~vu->cfg.without;

@@ -37,6 +37,9 @@ struct vhost_user_config {
 	 * one the guest is offered what each of them can: MRG_RXBUF and the rings' basics.
 	 */
 	unsigned int wait_ms;
+	/* Asked while creation waits; true: wait no longer. May be NULL. */
+	bool (*interrupted)(void *ctx);
+	void *interrupted_ctx;
 	unsigned int reply_ms; /* the most one answer may take; 0 = 5000 */
 	unsigned int grace_ms; /* pause after which the guest sees its link go down; 0 = 3000 */
 };

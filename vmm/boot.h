@@ -8,6 +8,7 @@
 #ifndef VIADUCT_VMM_BOOT_H
 #define VIADUCT_VMM_BOOT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -29,6 +30,9 @@ struct boot_config {
 	const char *cmdline; /* not NULL */
 	uint64_t rsdp_gpa;
 	enum boot_decompress decompress;
+	/* Asked between two blocks of a kernel that is unpacked; true: give up. May be NULL. */
+	bool (*cancelled)(void *ctx);
+	void *cancel_ctx;
 };
 
 enum boot_mode { BOOT_LONG64, BOOT_PVH32 };
@@ -52,7 +56,7 @@ struct boot_entry {
  * Load kernel, initrd, command line, zero page/start info with e820, page tables and GDT. May be
  * called again after a guest reboot. Errors name the file: -ENOENT, -EACCES; -ENOEXEC: not a
  * kernel, or truncated, or no 64-bit entry; -E2BIG: kernel, initrd or command line does not fit
- * (text says both figures).
+ * (text says both figures); -ECANCELED: cfg->cancelled said so.
  */
 int boot_load(const struct boot_config *cfg, struct gmem *g, struct err *e, struct boot_entry *ret);
 

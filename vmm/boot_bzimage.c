@@ -96,8 +96,8 @@ static int image_load(const struct boot_file *f, uint64_t off, uint64_t len, str
 	return 0;
 }
 
-static int vmlinux_load(const struct boot_file *f, uint64_t off, uint64_t len, struct gmem *g,
-	struct err *e, struct boot_plan *p)
+static int vmlinux_load(const struct boot_config *cfg, const struct boot_file *f, uint64_t off,
+	uint64_t len, struct gmem *g, struct err *e, struct boot_plan *p)
 {
 	const struct setup_header *h = &p->hdr.fields;
 
@@ -106,7 +106,7 @@ static int vmlinux_load(const struct boot_file *f, uint64_t off, uint64_t len, s
 			"kernel %s: truncated: its payload ends at %" PRIu64
 			", its code has %" PRIu64 " bytes",
 			f->path, (uint64_t)h->payload_offset + h->payload_length, len);
-	return boot_payload(f, off + h->payload_offset, h->payload_length, g, e, p);
+	return boot_payload(cfg, f, off + h->payload_offset, h->payload_length, g, e, p);
 }
 
 int boot_bzimage(const struct boot_config *cfg, const struct boot_file *f, struct gmem *g,
@@ -130,7 +130,7 @@ int boot_bzimage(const struct boot_config *cfg, const struct boot_file *f, struc
 	/* Left by nobody but the decompressor, which tells the kernel proper with it. */
 	h->loadflags &= (uint8_t)~KASLR_FLAG;
 	if (cfg->decompress != BOOT_DECOMPRESS_GUEST) {
-		r = vmlinux_load(f, off, len, g, e, p);
+		r = vmlinux_load(cfg, f, off, len, g, e, p);
 		if (r != -EOPNOTSUPP)
 			return r;
 		if (cfg->decompress == BOOT_DECOMPRESS_HOST) {

@@ -21,6 +21,7 @@
 #define HEAD  4096u /* the ELF and program headers must be in here */
 
 struct unpack {
+	const struct boot_config *cfg;
 	const struct boot_file *f;
 	const struct boot_codec *codec;
 	struct gmem *g;
@@ -132,6 +133,9 @@ static int refill(struct unpack *u, struct err *e)
 	size_t n = MIN(u->in_end - u->in_off, INPUT);
 	int r;
 
+	/* Unpacking takes seconds where the CPU is slow. */
+	if (u->cfg->cancelled && u->cfg->cancelled(u->cfg->cancel_ctx))
+		return err_set(e, ECANCELED, "kernel %s: unpacking it was given up", u->f->path);
 	if (n == 0)
 		return err_set(e, ENOEXEC, "kernel %s: truncated: its %s stream does not end",
 			u->f->path, u->codec->name);
@@ -193,8 +197,8 @@ static int unpack_run(struct unpack *u, void *stream, struct err *e)
 	return 0;
 }
 
-int boot_payload(const struct boot_file *f, uint64_t off, uint64_t len, struct gmem *g,
-	struct err *e, struct boot_plan *p)
+int boot_payload(const struct boot_config *cfg, const struct boot_file *f, uint64_t off,
+	uint64_t len, struct gmem *g, struct err *e, struct boot_plan *p)
 {
 	_cleanup_free_ struct unpack *u = NULL;
 	uint8_t magic[6], size[4];
@@ -216,6 +220,7 @@ int boot_payload(const struct boot_file *f, uint64_t off, uint64_t len, struct g
 	if (!u)
 		return err_sys(e, ENOMEM, "kernel %s", f->path);
 	*u = (struct unpack){
+		.cfg = cfg,
 		.f = f,
 		.codec = boot_codec_find(magic),
 		.g = g,

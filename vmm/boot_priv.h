@@ -60,8 +60,8 @@ int boot_bzimage(const struct boot_config *cfg, const struct boot_file *f, struc
  * Unpack the vmlinux at [off, off + len) of a bzImage into its place and set p->seg and p->entry.
  * -EOPNOTSUPP: no compressed stream, or one this build cannot unpack; nothing was touched.
  */
-int boot_payload(const struct boot_file *f, uint64_t off, uint64_t len, struct gmem *g,
-	struct err *e, struct boot_plan *p);
+int boot_payload(const struct boot_config *cfg, const struct boot_file *f, uint64_t off,
+	uint64_t len, struct gmem *g, struct err *e, struct boot_plan *p);
 int boot_elf(const struct boot_file *f, struct gmem *g, struct err *e, struct boot_plan *p);
 
 /*

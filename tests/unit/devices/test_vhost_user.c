@@ -327,6 +327,24 @@ START_TEST(without_a_back_end_the_guest_gets_what_all_can_do)
 }
 END_TEST
 
+static bool at_once(void *ctx)
+{
+	return true;
+}
+
+/* A signal must not wait for a switch. */
+START_TEST(waiting_for_the_first_back_end_can_be_given_up)
+{
+	struct vhost_user_config cfg = config();
+	int64_t t = vu_now_ms();
+
+	cfg.wait_ms = 10000;
+	cfg.interrupted = at_once;
+	create(&cfg);
+	ck_assert_int_lt(vu_now_ms() - t, 5000);
+}
+END_TEST
+
 START_TEST(a_back_end_of_the_oldest_kind_is_served)
 {
 	struct peer_config old = good;
@@ -574,7 +592,10 @@ static void packed_desc(unsigned int ring, unsigned int i, uint16_t id, uint16_t
 {
 	struct vring_packed_desc *d = gmem_hva(mem, rings[ring].desc, 256 * sizeof(*d));
 
-	d[i] = (struct vring_packed_desc){.addr = 0x1000, .len = 64, .id = id, .flags = flags};
+	__atomic_store_n(&d[i].addr, 0x1000, __ATOMIC_RELAXED);
+	__atomic_store_n(&d[i].len, 64, __ATOMIC_RELAXED);
+	__atomic_store_n(&d[i].id, id, __ATOMIC_RELAXED);
+	__atomic_store_n(&d[i].flags, flags, __ATOMIC_RELEASE);
 }
 
 START_TEST(the_next_back_end_goes_on_where_the_packed_ring_says)
@@ -1182,6 +1203,7 @@ int main(void)
 	tcase_add_loop_test(
 		tc, what_the_first_back_end_can_do_is_offered, 0, (int)ARRAY_SIZE(offers));
 	tcase_add_test(tc, without_a_back_end_the_guest_gets_what_all_can_do);
+	tcase_add_test(tc, waiting_for_the_first_back_end_can_be_given_up);
 	tcase_add_test(tc, a_back_end_of_the_oldest_kind_is_served);
 	tcase_add_test(tc, the_mtu_is_told_to_who_can_be_told);
 	tcase_add_test(tc, stopping_returns_where_the_back_end_is);

@@ -526,6 +526,32 @@ START_TEST(host_unpacks_the_vmlinux_into_place)
 }
 END_TEST
 
+static bool asked_nth(void *ctx)
+{
+	return --*(int *)ctx == 0;
+}
+
+/* A signal must not wait for seconds of unpacking. */
+START_TEST(unpacking_can_be_given_up)
+{
+	uint8_t elf[IMG_ELF], img[IMG_BZ], pay[IMG_PAYMAX];
+	struct boot_config cfg = config();
+	struct boot_entry b;
+	int left = 1;
+
+	image_elf(elf, 1);
+	image_bzimage(img, pay, xz(elf, sizeof(elf), pay, sizeof(pay)));
+	put(kernel, img, sizeof(img));
+	cfg.decompress = BOOT_DECOMPRESS_AUTO;
+	cfg.cancelled = asked_nth;
+	cfg.cancel_ctx = &left;
+	ck_assert_int_eq(boot_load(&cfg, mem, NULL, &b), -ECANCELED);
+	left = 99;
+	ck_assert_uint_eq(load(&cfg).rip, IMG_ENTRY);
+	ck_assert_int_lt(left, 99);
+}
+END_TEST
+
 /* Every single spoiled byte is noticed or harmless; the stream has its own checksums. */
 START_TEST(corrupt_streams_are_refused)
 {
@@ -606,6 +632,7 @@ int main(void)
 	tcase_add_loop_test(t, bad_elf_is_refused_with_the_reason, 0, (int)ARRAY_SIZE(elf_cases));
 #ifdef HAVE_LZMA
 	tcase_add_test(t, host_unpacks_the_vmlinux_into_place);
+	tcase_add_test(t, unpacking_can_be_given_up);
 	tcase_add_test(t, corrupt_streams_are_refused);
 #endif
 	tcase_add_test(t, unknown_compression_is_left_to_the_guest);
