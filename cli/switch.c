@@ -69,7 +69,8 @@ static const struct argp argp = {
 		    "fdb add MAC --port NAME [--vlan N]\n"
 		    "fdb del MAC [--vlan N]\n"
 		    "fdb flush [--port NAME] [--vlan N]\n"
-		    "stats [NAME] [--prometheus]",
+		    "stats [NAME] [--prometheus]\n"
+		    "mirror add|del|list ... (see mirror --help)",
 	.doc = "A switch between guests' virtio network cards and other ports.\v"
 	       "KEY=VALUE is such as vhost-user=/run/a.sock, mtu=9000, vlan.access=7 or "
 	       "vlan.trunk=10,20-30; DESCRIPTION is one entry of the file's \"ports\", such as "
@@ -82,12 +83,35 @@ int switch_complain(const struct err *e)
 	return 1;
 }
 
+static const struct {
+	const char *noun;
+	int (*run)(int argc, char **argv);
+} own_options[] = {
+	{"mirror", switch_mirror},
+};
+
+/* The first word that is neither an option nor the path behind --socket. */
+static const char *noun_find(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--socket"))
+			i++;
+		else if (argv[i][0] != '-')
+			return argv[i];
+	}
+	return "";
+}
+
 int main(int argc, char **argv)
 {
+	const char *noun = noun_find(argc, argv);
 	struct switch_arguments a = {0};
 	struct err e = {0};
 
 	argp_err_exit_status = SWITCH_EXIT_USAGE;
+	for (size_t i = 0; i < ARRAY_SIZE(own_options); i++)
+		if (!strcmp(noun, own_options[i].noun))
+			return own_options[i].run(argc, argv);
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
 	if (!strcmp(a.words[0], "run")) {
 		if (!a.config || a.nr_words > 1) {

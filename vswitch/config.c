@@ -33,6 +33,8 @@ struct raw {
 	struct raw_fdb fdb;
 	struct raw_port *ports;
 	unsigned int ports_count;
+	struct raw_mirror *mirrors;
+	unsigned int mirrors_count;
 };
 
 static const cyaml_schema_field_t static_fields[] = {
@@ -75,6 +77,8 @@ static const cyaml_schema_field_t top_fields[] = {
 	CYAML_FIELD_MAPPING("fdb", CYAML_FLAG_OPTIONAL, struct raw, fdb, fdb_fields),
 	CYAML_FIELD_SEQUENCE("ports", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw, ports,
 		&config_port_schema, 0, FORWARD_PORTS_MAX),
+	CYAML_FIELD_SEQUENCE("mirrors", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw,
+		mirrors, &config_mirror_schema, 0, MIRRORS_MAX),
 	CYAML_FIELD_END,
 };
 
@@ -129,6 +133,7 @@ void switch_config_destroy(struct switch_config *cfg)
 	if (!cfg)
 		return;
 	free(cfg->ports);
+	free(cfg->mirrors);
 	free(cfg->statics);
 	free(cfg);
 }
@@ -225,6 +230,35 @@ static int cores_take(const struct raw *raw, struct config_at *at, struct switch
 	return 0;
 }
 
+static int mirrors_take(const struct raw *raw, struct config_at *at, struct switch_config *c)
+{
+	c->mirrors = calloc(raw->mirrors_count + 1, sizeof(*c->mirrors));
+	if (!c->mirrors)
+		return err_set(at->e, ENOMEM, "out of memory");
+	for (; c->nr_mirrors < raw->mirrors_count; c->nr_mirrors++) {
+		struct mirror_config *m = &c->mirrors[c->nr_mirrors];
+		int r;
+
+		snprintf(at->base, sizeof(at->base), "mirrors/%zu", c->nr_mirrors);
+		r = config_mirror_take(&raw->mirrors[c->nr_mirrors], at, m);
+		if (r < 0)
+			return r;
+		for (size_t i = 0; i < c->nr_mirrors; i++)
+			if (!strcmp(c->mirrors[i].name, m->name))
+				return config_bad(
+					at, "name", "there are two mirrors '%s'", m->name);
+		for (unsigned int i = 0; i < m->nr_from; i++)
+			if (!switch_config_port(c, m->from[i]))
+				return config_bad(at, "from", "mirror '%s': there is no port '%s'",
+					m->name, m->from[i]);
+		if (m->to[0] && !switch_config_port(c, m->to))
+			return config_bad(
+				at, "to", "mirror '%s': there is no port '%s'", m->name, m->to);
+	}
+	at->base[0] = '\0';
+	return 0;
+}
+
 static int top_take(const struct raw *raw, struct config_at *at, struct switch_config *c)
 {
 	int r;
@@ -249,7 +283,9 @@ static int top_take(const struct raw *raw, struct config_at *at, struct switch_c
 	if (!c->fdb_capacity || c->fdb_capacity > 1u << 20)
 		return config_bad(at, "fdb/capacity", "fdb: capacity must be 1 to %u", 1u << 20);
 	r = ports_take(raw, at, c);
-	return r < 0 ? r : statics_take(&raw->fdb, at, c);
+	if (r >= 0)
+		r = statics_take(&raw->fdb, at, c);
+	return r < 0 ? r : mirrors_take(raw, at, c);
 }
 
 int switch_config_parse(

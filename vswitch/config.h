@@ -12,6 +12,7 @@
 
 #include "common/err.h"
 #include "vswitch/forward.h"
+#include "vswitch/mirror.h"
 #include "vswitch/shaper.h"
 
 #define CONFIG_NAME_MAX 32  /* with its terminating zero */
@@ -58,6 +59,8 @@ struct switch_config {
 	size_t nr_ports;
 	struct static_config *statics;
 	size_t nr_statics;
+	struct mirror_config *mirrors;
+	size_t nr_mirrors;
 };
 
 /*
@@ -74,6 +77,10 @@ void switch_config_destroy(struct switch_config *cfg);
 /* One entry of "ports". Returns as switch_config_parse(); *@ret holds nothing to free. */
 int port_config_parse(
 	const char *what, const void *text, size_t len, struct err *e, struct port_config *ret);
+
+/* One entry of "mirrors", the same way. */
+int mirror_config_parse(
+	const char *what, const void *text, size_t len, struct err *e, struct mirror_config *ret);
 
 /* The port @name, or NULL. */
 const struct port_config *switch_config_port(const struct switch_config *c, const char *name);

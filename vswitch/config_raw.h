@@ -50,9 +50,21 @@ struct raw_port {
 	struct raw_shape *shape;
 };
 
+struct raw_mirror {
+	char *name, *to, *rate;
+	char **from;
+	unsigned int from_count;
+	int direction; /* MIRROR_*; 0 = both */
+	uint16_t vlan;
+	bool reserved;
+};
+
+extern const cyaml_schema_value_t config_mirror_schema;
 extern const cyaml_schema_value_t config_port_schema;     /* in a list */
 extern const cyaml_schema_value_t config_port_top_schema; /* alone */
 
+int config_mirror_take(
+	const struct raw_mirror *raw, struct config_at *at, struct mirror_config *ret);
 /* Check @raw, which stands at @at->base, into @ret. Returns 0 or -EINVAL with @at saying where. */
 int config_port_take(const struct raw_port *raw, struct config_at *at, struct port_config *ret);
 

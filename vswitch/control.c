@@ -22,6 +22,7 @@ static const struct rpc_method *const groups[] = {
 	control_port_methods,
 	control_fdb_methods,
 	control_stats_methods,
+	control_mirror_methods,
 	NULL,
 };
 

@@ -13,6 +13,7 @@ extern const struct rpc_method control_apply_methods[];
 extern const struct rpc_method control_port_methods[];
 extern const struct rpc_method control_fdb_methods[];
 extern const struct rpc_method control_stats_methods[];
+extern const struct rpc_method control_mirror_methods[];
 
 /* All ports, with their counters or without. A new reference. */
 json_t *control_ports_json(struct vswitch *sw, bool counters);

@@ -18,6 +18,7 @@
 	X(TAGGED, "tagged-on-access", "tagged frame on an access port")                       \
 	X(NESTED_TAG, "nested-tag", "a further tag that would be taken for the frame's VLAN") \
 	X(VLAN, "vlan-not-allowed", "VLAN is not one of the port's")                          \
+	X(MIRROR_PORT, "mirror-port", "the port is kept for the copies of a mirror")          \
 	X(SPOOF_MAC, "spoofed-mac", "source address is not the port's")                       \
 	X(SPOOF_ARP, "spoofed-arp", "ARP sender is not the port's")                           \
 	X(SPOOF_IPV4, "spoofed-ipv4", "IPv4 source is not the port's")                        \

@@ -19,7 +19,7 @@
 #define MBUFS      8191
 #define MBUF_CACHE 256
 
-static void frame_drop(struct worker *w, struct port *p, enum drop_reason reason, uint64_t n)
+void worker_drop(struct worker *w, struct port *p, enum drop_reason reason, uint64_t n)
 {
 	counter_add(&w->ports[p->no].counters.drops[reason], n);
 }
@@ -66,7 +66,7 @@ static void send_count(struct worker *w, struct port *p, uint16_t n, uint16_t se
 	counter_add(&c->tx_packets, sent);
 	counter_add(&c->tx_bytes, bytes);
 	if (sent < n)
-		frame_drop(w, p, p->ops->up(p, &why) ? DROP_TX_FULL : DROP_PORT_DOWN, n - sent);
+		worker_drop(w, p, p->ops->up(p, &why) ? DROP_TX_FULL : DROP_PORT_DOWN, n - sent);
 }
 
 static void frames_send(struct worker *w, struct port *p, struct rte_mbuf **m, uint16_t n)
@@ -75,6 +75,8 @@ static void frames_send(struct worker *w, struct port *p, struct rte_mbuf **m, u
 	uint16_t sent, queue;
 	uint64_t sum = 0;
 
+	if (__builtin_expect(p->tapped & MIRROR_OUT, 0))
+		taps_see(w, p, MIRROR_OUT, m, n);
 	for (uint16_t i = 0; i < n; i++)
 		bytes[i] = m[i]->pkt_len;
 	queue = queue_lock(w, p);
@@ -99,26 +101,31 @@ static void stage_flush(struct worker *w, struct port *p)
 		frames_send(w, p, wp->stage, n);
 }
 
+void worker_send_copy(struct worker *w, struct port *p, struct rte_mbuf *m)
+{
+	uint16_t queue = queue_lock(w, p), sent = p->ops->tx_copy(p, queue, m);
+
+	queue_unlock(w, p, queue);
+	send_count(w, p, 1, sent, sent ? m->pkt_len : 0);
+}
+
 /* Send what @m holds and leave it as it is. */
 static void frame_send_copy(struct worker *w, struct port *p, struct rte_mbuf *m)
 {
-	uint16_t queue, sent;
-
 	/* What is staged for it came earlier. */
 	stage_flush(w, p);
 	if (p->shaped) {
-		struct rte_mbuf *copy = rte_pktmbuf_copy(m, w->dp->pool, 0, UINT32_MAX);
+		struct rte_mbuf *copy = mbuf_copy(m, w->dp->pool);
 
 		if (copy)
 			egress_push(w, p, &copy, 1, w->now_ns, frames_send);
 		else
-			frame_drop(w, p, DROP_NO_MEMORY, 1);
+			worker_drop(w, p, DROP_NO_MEMORY, 1);
 		return;
 	}
-	queue = queue_lock(w, p);
-	sent = p->ops->tx_copy(p, queue, m);
-	queue_unlock(w, p, queue);
-	send_count(w, p, 1, sent, sent ? m->pkt_len : 0);
+	if (__builtin_expect(p->tapped & MIRROR_OUT, 0))
+		taps_see(w, p, MIRROR_OUT, &m, 1);
+	worker_send_copy(w, p, m);
 }
 
 static void stage_add(struct worker *w, struct port *p, struct rte_mbuf *m)
@@ -145,7 +152,7 @@ static bool tag_remove(struct rte_mbuf *m)
 	return rte_pktmbuf_adj(m, FRAME_TAG) != NULL;
 }
 
-static bool tag_insert(struct rte_mbuf *m, uint16_t vlan)
+bool worker_tag_insert(struct rte_mbuf *m, uint16_t vlan)
 {
 	uint8_t *b = (uint8_t *)rte_pktmbuf_prepend(m, FRAME_TAG);
 
@@ -165,7 +172,7 @@ static bool tag_convert(struct rte_mbuf *m, bool from, bool to, uint16_t vlan)
 {
 	if (from == to)
 		return true;
-	return to ? tag_insert(m, vlan) : tag_remove(m);
+	return to ? worker_tag_insert(m, vlan) : tag_remove(m);
 }
 
 static uint32_t frame_wire_len(struct rte_mbuf *m)
@@ -181,7 +188,7 @@ static bool needs_cutting(struct rte_mbuf *m)
 static void flood_one(struct worker *w, struct port *p, struct rte_mbuf *m, bool tagged)
 {
 	if (!forward_fits(w->dp->fw, p->no, frame_wire_len(m), tagged)) {
-		frame_drop(w, p, DROP_OVERSIZE, 1);
+		worker_drop(w, p, DROP_OVERSIZE, 1);
 		return;
 	}
 	frame_send_copy(w, p, m);
@@ -247,11 +254,11 @@ static void frame_flood(
 	if (needs && reached >= 0)
 		more = flood_whole(w, in, m, v, tagged, needs);
 	if (reached < 0 || more < 0)
-		frame_drop(w, in, DROP_NO_MEMORY, 1);
+		worker_drop(w, in, DROP_NO_MEMORY, 1);
 	else if (reached + more)
 		counter_add(&w->ports[in->no].counters.flooded, 1);
 	else
-		frame_drop(w, in, DROP_NO_DESTINATION, 1);
+		worker_drop(w, in, DROP_NO_DESTINATION, 1);
 	rte_pktmbuf_free(m);
 }
 
@@ -277,7 +284,7 @@ static void frame_make_whole(
 	if (i == n)
 		counter_add(&w->ports[out->no].counters.cut, 1);
 	else
-		frame_drop(w, in, DROP_NO_MEMORY, 1);
+		worker_drop(w, in, DROP_NO_MEMORY, 1);
 	rte_pktmbuf_free(m);
 }
 
@@ -289,7 +296,7 @@ static void frame_do(struct worker *w, struct port *in, struct rte_mbuf *m, cons
 	if (v->kind == VERDICT_DROP) {
 		struct port *at = w->dp->by_no[v->reason_port];
 
-		frame_drop(w, at ? at : in, v->reason, 1);
+		worker_drop(w, at ? at : in, v->reason, 1);
 		rte_pktmbuf_free(m);
 		return;
 	}
@@ -304,7 +311,7 @@ static void frame_do(struct worker *w, struct port *in, struct rte_mbuf *m, cons
 	out = w->dp->by_no[v->port];
 	form = forward_egress_tagged(w->dp->fw, v->port, v->vlan);
 	if (!out || !tag_convert(m, tagged, form, v->vlan)) {
-		frame_drop(w, in, DROP_NO_MEMORY, 1);
+		worker_drop(w, in, DROP_NO_MEMORY, 1);
 		rte_pktmbuf_free(m);
 		return;
 	}
@@ -323,6 +330,8 @@ void worker_frames(struct worker *w, struct port *in, struct rte_mbuf **m, uint1
 
 	for (uint16_t i = 0; i < n; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(m[i], void *));
+	if (__builtin_expect(in->tapped & MIRROR_IN, 0))
+		taps_see(w, in, MIRROR_IN, m, n);
 	for (uint16_t i = 0; i < n; i++) {
 		frames[i] = (struct forward_frame){
 			.bytes = rte_pktmbuf_mtod(m[i], const uint8_t *),
@@ -473,6 +482,7 @@ void datapath_destroy(struct datapath *dp)
 		worker_destroy(dp->workers[i]);
 	rte_memzone_free(dp->mz);
 	rte_mempool_free(dp->pool);
+	taps_finish(&dp->taps);
 	forward_destroy(dp->fw);
 	free(dp);
 }
@@ -536,6 +546,7 @@ void datapath_port_insert(struct datapath *dp, struct port *p)
 	dp->fw->ports[p->no] = p->cfg.forward;
 	egress_apply(p, datapath_now_ns(dp));
 	fdb_limit_set(dp->fw->fdb, p->no, p->cfg.fdb_limit);
+	taps_apply(dp);
 	layout_change(dp);
 }
 
@@ -545,6 +556,7 @@ void datapath_port_set(struct datapath *dp, struct port *p, const struct port_co
 	forward_port_set(dp->fw, p->no, &cfg->forward);
 	egress_apply(p, datapath_now_ns(dp));
 	fdb_limit_set(dp->fw->fdb, p->no, cfg->fdb_limit);
+	taps_apply(dp);
 }
 
 void datapath_port_remove(struct datapath *dp, struct port *p)
@@ -558,6 +570,7 @@ void datapath_port_remove(struct datapath *dp, struct port *p)
 	egress_finish(p);
 	dp->fw->ports[p->no] = (struct forward_port){0};
 	fdb_flush(dp->fw->fdb, p->no, FDB_ANY_VLAN, true);
+	taps_apply(dp);
 	layout_change(dp);
 }
 

@@ -64,7 +64,9 @@ static inline bool frame_admit(const struct forward *fw, struct forward_port *p,
 	}
 	switch (vlan_ingress(&p->vlan, f, &vid)) {
 	case VLAN_OK: break;
-	case VLAN_NOT_ALLOWED: *v = drop(DROP_VLAN, in); return false;
+	case VLAN_NOT_ALLOWED:
+		*v = drop(p->reserved ? DROP_MIRROR_PORT : DROP_VLAN, in);
+		return false;
 	case VLAN_TAGGED_ON_ACCESS: *v = drop(DROP_TAGGED, in); return false;
 	}
 	if (frame_reserved(f->dst)) {
@@ -132,7 +134,7 @@ static void unicast_decide(
 		*v = drop(DROP_ISOLATED, in);
 	/* A static entry may name a VLAN the port has since left. */
 	else if (!vlan_port_has(&to->vlan, v->vlan))
-		*v = drop(DROP_VLAN, out);
+		*v = drop(to->reserved ? DROP_MIRROR_PORT : DROP_VLAN, out);
 	else if (__builtin_expect(v->nested, 0) && !forward_egress_tagged(fw, out, v->vlan))
 		*v = drop(DROP_NESTED_TAG, in);
 	else if (!forward_fits(fw, out, len, v->tagged))

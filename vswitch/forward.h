@@ -26,6 +26,7 @@ struct forward_port {
 	bool present;
 	bool isolated; /* no frames to and from other isolated ports */
 	bool no_learning;
+	bool reserved; /* a mirror's own: in no VLAN, whatever its configuration says */
 	bool no_unknown, no_broadcast, no_multicast; /* do not flood these to it */
 	uint32_t mtu; /* of what is behind the Ethernet header and tag, in bytes; 0 = any */
 	struct vlan_port vlan;

@@ -39,6 +39,16 @@ void mbuf_complete(struct rte_mbuf *m)
 	m->ol_flags &= ~MBUF_OFFLOAD;
 }
 
+struct rte_mbuf *mbuf_copy(struct rte_mbuf *m, struct rte_mempool *pool)
+{
+	struct rte_mbuf *copy = rte_pktmbuf_copy(m, pool, 0, UINT32_MAX);
+
+	/* It leaves the private area behind. */
+	if (copy)
+		*mbuf_offload(copy) = *mbuf_offload(m);
+	return copy;
+}
+
 /* @len bytes from @at of @from to the end of @to, in as many buffers as it takes. */
 static bool chain_append(struct rte_mbuf *to, const struct rte_mbuf *from, uint32_t at,
 	uint32_t len, struct rte_mempool *pool)

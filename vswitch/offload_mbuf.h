@@ -30,6 +30,9 @@ static inline uint32_t mbuf_needs(struct rte_mbuf *m)
 	return m->ol_flags & MBUF_OFFLOAD ? mbuf_offload(m)->needs : 0;
 }
 
+/* All of it in buffers of its own from @pool, with what the guest left undone; NULL: no memory. */
+struct rte_mbuf *mbuf_copy(struct rte_mbuf *m, struct rte_mempool *pool);
+
 /* Put the checksum in; what is in @m needs no segmentation and is ours alone. It is then whole. */
 void mbuf_complete(struct rte_mbuf *m);
 

@@ -60,6 +60,7 @@ struct port {
 
 	_Atomic uint32_t rx_live, tx_live; /* masks; by datapath_queues_set() */
 	bool shaped;                       /* frames wait in @egress first, see egress.h */
+	uint8_t tapped;                    /* MIRROR_*: somebody looks on, see taps.h */
 	struct egress *egress;             /* NULL until the port has had a rate */
 
 	struct port_vhost *vhost; /* PORT_VHOST_USER, port_vhost.h */

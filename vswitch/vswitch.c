@@ -7,6 +7,7 @@
 #include "vswitch/device.h"
 #include "vswitch/egress.h"
 #include "vswitch/socket.h"
+#include "vswitch/taps.h"
 #include "vswitch/vswitch.h"
 
 struct vswitch {
@@ -58,6 +59,11 @@ static void port_take_out(struct vswitch *sw, struct port *p)
 	datapath_resume(sw->dp);
 	sw->ports[p->no] = NULL;
 	p->ops->destroy(p);
+}
+
+struct datapath *vswitch_datapath(struct vswitch *sw)
+{
+	return sw->dp;
 }
 
 int vswitch_port_add(struct vswitch *sw, const struct port_config *cfg, struct err *e)
@@ -309,6 +315,8 @@ int vswitch_create(const struct switch_config *cfg, struct err *e, struct vswitc
 	sw->cfg = *cfg;
 	sw->cfg.ports = NULL;
 	sw->cfg.statics = NULL;
+	sw->cfg.mirrors = NULL;
+	sw->cfg.nr_mirrors = 0;
 	sw->cfg.nr_ports = sw->cfg.nr_statics = 0;
 	r = datapath_create(cfg, e, &sw->dp);
 	for (size_t i = 0; i < cfg->nr_ports && r >= 0; i++)
@@ -316,6 +324,8 @@ int vswitch_create(const struct switch_config *cfg, struct err *e, struct vswitc
 	for (size_t i = 0; i < cfg->nr_statics && r >= 0; i++)
 		r = vswitch_fdb_add(
 			sw, cfg->statics[i].mac, cfg->statics[i].vlan, cfg->statics[i].port, e);
+	for (size_t i = 0; i < cfg->nr_mirrors && r >= 0; i++)
+		r = taps_mirror_add(sw->dp, &cfg->mirrors[i], e);
 	if (r < 0) {
 		vswitch_destroy(sw);
 		return r;

@@ -41,6 +41,9 @@ void vswitch_destroy(struct vswitch *sw);
 
 /* -EEXIST (name, socket or device), -ENOSPC, or why the port cannot be made. */
 int vswitch_port_add(struct vswitch *sw, const struct port_config *cfg, struct err *e);
+/* For the control methods of what ports do. */
+struct datapath;
+struct datapath *vswitch_datapath(struct vswitch *sw);
 /* -ENOENT */
 int vswitch_port_del(struct vswitch *sw, const char *name, struct err *e);
 /* All of @cfg but what the port is connected to, which must be as it was (-EBUSY). -ENOENT */

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "vswitch/datapath.h"
+#include "vswitch/taps.h"
 
 #define WORKER_QUEUES (FORWARD_PORTS_MAX * PORT_QUEUES)
 
@@ -81,6 +82,7 @@ struct datapath {
 	unsigned int nr_workers;
 
 	/* Change while all threads are paused. */
+	struct taps taps;
 	struct port *active[FORWARD_PORTS_MAX];
 	struct port *by_no[FORWARD_PORTS_MAX];
 	unsigned int nr_active;
@@ -106,6 +108,11 @@ void worker_frames(struct worker *w, struct port *in, struct rte_mbuf **m, uint1
 uint64_t worker_run_shaped(struct worker *w);
 /* The queue thread @no sends to @p by. */
 uint16_t port_tx_queue(const struct port *p, unsigned int no);
+/* Send what @m holds by @p, as it is and at once, and leave it to the caller; for copies. */
+void worker_send_copy(struct worker *w, struct port *p, struct rte_mbuf *m);
+void worker_drop(struct worker *w, struct port *p, enum drop_reason reason, uint64_t n);
+/* Put the tag in. Returns false when there is no room. */
+bool worker_tag_insert(struct rte_mbuf *m, uint16_t vlan);
 /* Send what is staged. */
 void worker_flush(struct worker *w);
 

@@ -180,9 +180,13 @@ class Switch:
     def drops(self, name, reason):
         return self.port(name)["drops"].get(reason, 0)
 
+    @staticmethod
+    def description(name, settings=""):
+        return "{name: %s, device: 'net_af_packet_%s,iface=s%s'%s}" % (
+            name, name, name, ", " + settings if settings else "")
+
     def set(self, name, settings=""):
-        r = self.run("port", "set", "{name: %s, device: 'net_af_packet_%s,iface=s%s'%s}" % (
-            name, name, name, ", " + settings if settings else ""))
+        r = self.run("port", "set", self.description(name, settings))
         return r.returncode == 0 or print("FAILED: port set:", r.stderr)
 
 
@@ -236,6 +240,112 @@ def check_shaping(sw, st):
     ok("a rate that is none is refused", "no rate such as" in out, out)
 
 
+def sees(station, numbers):
+    """Does it get these frames, in any order, and no others of ours?"""
+    got = [number(f) for f in station.collect(len(numbers), 2)]
+    return sorted(n for n in got if n is not None and n < 0xf000) == sorted(numbers)
+
+
+def check_mirrors(sw, st):
+    a, b, c, d, e = (st[p] for p in PORTS)
+    learn(st)
+    sw.ask("mirror", "add", "m", "--from", "a", "--to", "c")
+    a.send(frame(mac(2), mac(1), 1))
+    b.send(frame(mac(1), mac(2), 2))
+    b.send(frame(mac(4), mac(2), 3))
+    ok("a mirror shows what comes in at a port and what leaves by it", sees(c, [1, 2]))
+    ok("and loses none of it", sees(b, [1]) and sees(a, [2]) and sees(d, [3]))
+    a.send(frame(ALL, mac(1), 4))
+    got = c.collect(2, 2)
+    ok("what floods is seen once by its way and once by the mirror", [number(f) for f in got] == [4, 4], got)
+    a.send(frame(mac(2), ALL, 5))
+    ok("it shows what is dropped on its way in", sees(c, [5]))
+    sw.ask("mirror", "del", "m")
+    for s in st.values():
+        s.drain()
+
+    sw.ask("mirror", "add", "m", "--from", "a,b", "--direction", "out", "--to", "e", "--reserved")
+    a.send(frame(mac(2), mac(1), 6))
+    a.send(frame(ALL, mac(1), 7))
+    e.send(frame(ALL, mac(5), 8))
+    ok("a reserved port gets copies and nothing else", sees(e, [6, 7]), )
+    ok("and nothing that comes in at it goes on",
+       wait_for(lambda: sw.drops("e", "mirror-port") == 1) and sees(c, [7]), sw.port("e"))
+    listed = sw.ask("mirror", "list")
+    ok("mirrors are listed with what they copied", len(listed) == 1 and listed[0]["frames"] == 2
+       and listed[0]["from"] == ["a", "b"] and listed[0]["to"] == "e" and listed[0]["reserved"], listed)
+    ok("and as a table", "OVER RATE" in sw.run("mirror", "list").stdout)
+    sw.ask("mirror", "del", "m")
+    learn(st)
+    a.send(frame(mac(5), mac(1), 9))
+    ok("without the mirror the port is as before", sees(e, [9]))
+
+    # Remote: b carries VLAN 99 tagged, c untagged; a is a trunk.
+    sw.set("a", "vlan: {native: 1, trunk: ['10', '99']}")
+    sw.set("b", "vlan: {native: 1, trunk: ['99']}")
+    sw.set("c", "vlan: {access: 99}")
+    learn(st)
+    sw.ask("mirror", "add", "r", "--from", "a", "--direction", "in", "--vlan", "99")
+    a.send(frame(mac(4), mac(1), 20))
+    a.send(frame(mac(4), mac(1), 21, tags=tag(10)))
+    a.send(frame(mac(4), mac(1), 22, tags=tag(99)))
+    tagged = [f for f in b.collect(3, 2)]
+    ok("a remote mirror puts its VLAN before the frame's own tag",
+       sorted(f[12:12 + 8] for f in tagged if number(f) in (20, 21)) ==
+       sorted([tag(99) + b"\x88\xb5\x00\x14", tag(99) + tag(10)]), tagged)
+    plain = [f for f in c.collect(3, 2)]
+    ok("and leaves the frame as it was where the VLAN is untagged",
+       sorted(f[12:16] for f in plain if number(f) in (20, 21)) == sorted([b"\x88\xb5\x00\x14", tag(10)]), plain)
+    ok("what is in the mirror's VLAN already is not copied", [number(f) for f in plain].count(22) == 1
+       and [number(f) for f in tagged].count(22) == 1)
+    ok("and nothing comes back to the port that is looked at", not [f for f in a.drain() if number(f) in (20, 21)])
+    sw.ask("mirror", "del", "r")
+    for p in "abc":
+        sw.set(p)
+
+    learn(st)
+    sw.ask("mirror", "add", "x", "--from", "a", "--to", "b")
+    sw.ask("mirror", "add", "y", "--from", "b", "--to", "a")
+    a.send(frame(mac(3), mac(1), 30))
+    b.send(frame(mac(3), mac(2), 31))
+    ok("mirrors that face each other do not loop", sees(b, [30]) and sees(a, [31]) and sees(c, [30, 31]))
+    ok("nor afterwards", not a.drain() and not b.drain())
+    sw.ask("mirror", "del", "x")
+    sw.ask("mirror", "del", "y")
+
+    sw.ask("mirror", "add", "slow", "--from", "a", "--to", "c", "--rate", "8kbit")
+    for i in range(100):
+        a.send(frame(mac(2), mac(1), i, size=1500))
+    ok("a mirror's rate costs the traffic nothing", sees(b, list(range(100))))
+    m = sw.ask("mirror", "list")[0]
+    ok("and what is over it is counted", m["limited"] >= 50 and m["frames"] + m["limited"] == 100, m)
+    sw.ask("mirror", "del", "slow")
+    sw.set("c", "mtu: 500")
+    sw.ask("mirror", "add", "small", "--from", "a", "--to", "c", "--direction", "in")
+    before = sw.drops("c", "oversize")
+    a.send(frame(mac(2), mac(1), 40, size=1000))
+    ok("what the mirror's port cannot take is dropped there, by name", sees(b, [40])
+       and wait_for(lambda: sw.drops("c", "oversize") == before + 1), sw.port("c"))
+    sw.run("port", "del", "c")
+    a.send(frame(mac(2), mac(1), 41))
+    ok("without its port a mirror copies nothing", sees(b, [41]))
+    sw.run("port", "add", sw.description("c"))
+    ok("with the port back it goes on", wait_for(lambda: mirror_again(a, b, st["c"])))
+    sw.ask("mirror", "del", "small")
+    for words, says in ((["add", "q", "--from", "a", "--to", "z"], "no port 'z'"),
+                        (["add", "q", "--from", "a", "--to", "a"], "itself"),
+                        (["del", "q"], "no mirror 'q'")):
+        r = sw.run("mirror", *words)
+        ok("refuses mirror " + " ".join(words), r.returncode == 1 and says in r.stderr, r)
+
+
+def mirror_again(a, b, c):
+    c.drain()
+    a.send(frame(mac(2), mac(1), 42))
+    b.collect(1, 1)
+    return 42 in [number(f) for f in c.collect(1, 1)]
+
+
 def main():
     namespace_enter()
     with tempfile.TemporaryDirectory() as work:
@@ -244,6 +354,7 @@ def main():
             st = {p: Station(p) for p in PORTS}
             sw.start()
             check_shaping(sw, st)
+            check_mirrors(sw, st)
             sw.stop()
         finally:
             if sw.process:
