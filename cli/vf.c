@@ -16,7 +16,7 @@
 /* docs/viaduct-vf.1 lists them. */
 enum exit_code { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_IN_USE, EXIT_TIMED_OUT };
 
-#define MAX_ARGS 8
+#define MAX_ARGS (1 + VFM_SETTING_COUNT)
 
 struct args {
 	const char *root, *run_dir;
@@ -88,6 +88,10 @@ static const struct argp_option list_options[] = {
 static const struct argp_option bind_options[] = {
 	{"whole", OPT_WHOLE, NULL, 0, "also a function that is no VF: the host loses the device",
 		0},
+	COMMON_OPTIONS,
+};
+static const struct argp_option show_options[] = {
+	{"json", 'j', NULL, 0, "print JSON", 0},
 	COMMON_OPTIONS,
 };
 static const struct argp_option common_options[] = {COMMON_OPTIONS};
@@ -333,45 +337,106 @@ static int cmd_carve(struct vfm *v, const struct args *a)
 	return EXIT_DONE;
 }
 
-static bool mac_parse(const char *s, uint8_t mac[static 6])
+/* null for what the driver does not report, so that it is not taken for "off". */
+static json_t *settings_json(const struct vfm_settings *s)
 {
-	unsigned b[6];
-	int used = 0;
+	json_t *o = json_object();
+	char value[VFM_VALUE_MAX];
 
-	if (!strcmp(s, "none")) {
-		memset(mac, 0, 6);
-		return true;
+	for (unsigned int i = 0; i < VFM_SETTING_COUNT; i++)
+		json_object_set_new(
+			o, vfm_setting_name(i), text_or_null(vfm_setting_format(s, i, value)));
+	return o;
+}
+
+static void show_line(const char *name, const char *value)
+{
+	printf("%-16s%s\n", name, *value ? value : "-");
+}
+
+static void show_text(const struct vfm_function *f, const struct vfm_settings *s)
+{
+	static const char *const names[COLS - 1] = {[COL_KIND] = "kind",
+		[COL_DRIVER] = "driver",
+		[COL_NETDEV] = "interface",
+		[COL_MAC] = "mac",
+		[COL_LINK] = "link",
+		[COL_GROUP] = "IOMMU group",
+		[COL_NUMA] = "NUMA node",
+		[COL_USE] = "used by"};
+	char bdf[BDF_STRLEN], value[VFM_VALUE_MAX];
+	struct row r = {0};
+
+	row_fill(f, &r);
+	printf("%s %s\n", bdf_format(f->bdf, bdf), r.text[COL_NAME]);
+	for (int c = COL_KIND; c < COLS - 1; c++)
+		/* Among the settings it is said whether there is none. */
+		if (c != COL_MAC || !s)
+			show_line(names[c], r.text[c]);
+	if (f->taken)
+		show_line("driver before", *f->original_driver ? f->original_driver : "none");
+	if (f->kind == VFM_VF)
+		show_line("PF", bdf_format(f->pf, bdf));
+	for (unsigned int i = 0; s && i < VFM_SETTING_COUNT; i++)
+		show_line(vfm_setting_name(i),
+			s->set & 1u << i ? vfm_setting_format(s, i, value) : "not reported");
+}
+
+static int cmd_show(struct vfm *v, const struct args *a)
+{
+	struct vfm_function f;
+	struct vfm_settings s;
+	struct err e = {0};
+	struct bdf b;
+	bool has;
+	int r = address_of(a->pos[0], &b);
+
+	if (r)
+		return r;
+	r = vfm_show(v, b, &f, &e);
+	if (r < 0)
+		return fail(r, &e);
+	has = f.kind == VFM_VF && vfm_get(v, b, &s, NULL) == 0;
+	if (a->json) {
+		json_t *o = function_json(&f);
+
+		if (f.kind == VFM_VF)
+			json_object_set_new(o, "settings", has ? settings_json(&s) : json_null());
+		r = json_dumpf(o, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+		json_decref(o);
+		putchar('\n');
+	} else {
+		show_text(&f, has ? &s : NULL);
 	}
-	if (strlen(s) != 17 || strspn(s, "0123456789abcdefABCDEF:") != 17 ||
-		sscanf(s, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
-			&used) != 6 ||
-		used != 17)
-		return false;
-	for (int i = 0; i < 6; i++)
-		mac[i] = (uint8_t)b[i];
-	return true;
+	return r < 0 || fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 }
 
 static int cmd_set(struct vfm *v, const struct args *a)
 {
+	struct vfm_settings want = {0};
+	char value[VFM_VALUE_MAX];
 	struct err e = {0};
-	uint8_t mac[6];
+	uint32_t changed;
 	struct bdf vf;
 	int r = address_of(a->pos[0], &vf);
 
 	if (r)
 		return r;
-	if (strncmp(a->pos[1], "mac=", 4))
-		return usage("'%s' is no setting: mac=ADDRESS is", a->pos[1]);
-	if (!mac_parse(a->pos[1] + 4, mac))
-		return usage(
-			"'%s' is no address such as 52:54:00:12:34:56 (or none)", a->pos[1] + 4);
-	r = vfm_set_mac(v, vf, mac, &e);
+	for (unsigned int i = 1; i < a->n; i++)
+		if (vfm_setting_parse(a->pos[i], &want, &e) < 0)
+			return usage("%s", e.text);
+	r = vfm_set(v, vf, &want, &changed, &e);
 	if (r < 0)
 		return fail(r, &e);
-	if (!a->quiet)
-		printf("%s: mac %s\n", a->pos[0], a->pos[1] + 4);
-	return EXIT_DONE;
+	if (a->quiet)
+		return EXIT_DONE;
+	printf("%s:", a->pos[0]);
+	for (unsigned int i = 0; i < VFM_SETTING_COUNT; i++)
+		if (want.set & 1u << i)
+			printf(" %s %s%s", vfm_setting_name(i), vfm_setting_format(&want, i, value),
+				changed & 1u << i ? "" : " (already)");
+	putchar('\n');
+	return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 }
 
 static int cmd_bind(struct vfm *v, const struct args *a)
@@ -421,8 +486,10 @@ static const struct command {
 	{"list", cmd_list, list_options, 0, 0, "", "List SR-IOV devices and their VFs."},
 	{"carve", cmd_carve, common_options, 2, 2, "PF N",
 		"Make PF have exactly N virtual functions; 0 destroys them."},
-	{"set", cmd_set, common_options, 2, 2, "VF mac=ADDRESS",
-		"Give VF an Ethernet address; mac=none lets its driver choose."},
+	{"show", cmd_show, show_options, 1, 1, "BDF",
+		"Show one function and, of a VF, what its PF gives it."},
+	{"set", cmd_set, common_options, 2, MAX_ARGS, "VF KEY=VALUE...",
+		"Give VF an address, a VLAN, a rate, ...: 'man viaduct-vf' lists the keys."},
 	{"bind", cmd_bind, bind_options, 2, 2, "VF DRIVER",
 		"Bind VF to DRIVER (vfio-pci for a guest) and remember the one it had."},
 	{"release", cmd_release, common_options, 1, 1, "VF",

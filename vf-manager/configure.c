@@ -8,122 +8,244 @@
 
 #include "common/cleanup.h"
 
-static void mac_format(const uint8_t mac[static 6], char buf[static 18])
-{
-	snprintf(buf, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
-		mac[5]);
-}
+/* What one message sets. The kernel carries a message of several out in part and does not say. */
+static const uint32_t groups[] = {
+	VFM_BIT(MAC),
+	VFM_VLAN_BITS,
+	VFM_RATE_BITS,
+	VFM_BIT(SPOOFCHK),
+	VFM_BIT(LINK_STATE),
+	VFM_BIT(RSS_QUERY),
+	VFM_BIT(TRUST),
+	VFM_BIT(NODE_GUID),
+	VFM_BIT(PORT_GUID),
+};
 
-static bool mac_is_zero(const uint8_t mac[static 6])
-{
-	static const uint8_t zero[6];
-
-	return !memcmp(mac, zero, 6);
-}
-
-/* Two functions with one address on one wire: their frames go to either. */
-static int check_unique(const struct vfm_function *pf, unsigned index, const struct vf_attr *vf,
-	size_t n, const uint8_t mac[static 6], struct err *e)
-{
-	char text[18];
-
-	mac_format(mac, text);
-	if (pf->has_mac && !memcmp(pf->mac, mac, 6))
-		return err_set(e, EADDRINUSE, "%s is the address of its PF's interface %s", text,
-			pf->netdev);
-	for (size_t i = 0; i < n; i++) {
-		if (i != index && vf[i].has_mac && !memcmp(vf[i].mac, mac, 6))
-			return err_set(e, EADDRINUSE, "%s is the address of VF %zu of %s", text, i,
-				pf->netdev);
-	}
-	return 0;
-}
-
-/* What the VF has after the attempt, and put back what it had if that is not what was asked. */
-static int mac_verify(struct vfm *v, const struct vfm_function *pf, unsigned index,
-	const struct vf_attr *before, const uint8_t mac[static 6], size_t n, struct vf_attr *vf,
-	struct err *e)
-{
-	char want[18], have[18] = "unknown";
-	struct err why = {0};
-	int r = link_get_vfs(v, pf->ifindex, vf, n, e);
-
-	if (r == 0 && vf[index].has_mac && !memcmp(vf[index].mac, mac, 6))
-		return 0;
-	mac_format(mac, want);
-	if (r < 0) {
-		err_wrap(e, r, "read the address back");
-	} else {
-		if (vf[index].has_mac)
-			mac_format(vf[index].mac, have);
-		r = err_set(e, EIO, "%s set, but %s reports %s for it", want, pf->netdev, have);
-	}
-	if (link_set_vf_mac(v, pf->ifindex, index, before->mac, &why) < 0) {
-		mac_format(before->mac, have);
-		err_append(e, "not undone: the address was %s: %s", have, why.text);
-	}
-	return r;
-}
-
-static int set_mac_locked(struct vfm *v, struct bdf b, const uint8_t mac[static 6], struct err *e)
-{
-	_cleanup_free_ struct vf_attr *vf = NULL;
-	char name[BDF_STRLEN];
-	struct vfm_function f, pf;
-	struct vf_attr before;
+/* A VF and its PF while they are configured. */
+struct target {
+	struct vfm *v;
+	struct vfm_function pf;
 	unsigned index;
+	struct vfm_settings *vf; /* of all VFs of the PF */
+	size_t n;
+	struct vfm_settings before;
+};
+
+static void target_finish(struct target *t)
+{
+	free(t->vf);
+}
+
+static int target_read(struct target *t, struct err *e)
+{
+	int r = link_get_vfs(t->v, t->pf.ifindex, t->vf, t->n, e);
+
+	return r < 0 ? err_wrap(e, r, "read the VFs of %s", t->pf.netdev) : 0;
+}
+
+static int target_open(struct target *t, struct vfm *v, struct bdf b, struct err *e)
+{
+	char name[BDF_STRLEN];
+	struct vfm_function f;
 	int r;
 
-	if (mac[0] & 1)
-		return err_set(
-			e, EINVAL, "a multicast address (first byte odd) is no device's own");
+	*t = (struct target){.v = v};
 	if (function_read(v, b, &f) < 0)
 		return err_set(e, ENODEV, "no such PCI function ('viaduct vf list' shows them)");
 	if (f.kind != VFM_VF || f.index < 0)
 		return err_set(
 			e, ENOTSUP, "not a virtual function: only a PF's VFs are set this way");
-	bdf_format(f.pf, name);
 	r = lock_domain(v, b, false, e);
 	if (r < 0)
 		return r;
-	if (function_read(v, f.pf, &pf) < 0 || !*pf.netdev || pf.ifindex <= 0)
+	if (function_read(v, f.pf, &t->pf) < 0 || !*t->pf.netdev || t->pf.ifindex <= 0)
 		return err_set(e, ENOTSUP,
-			"its PF %s has no network interface here (driver %s): addresses are set "
-			"through that; is it in another network namespace?",
-			name, f.kind == VFM_VF && *pf.driver ? pf.driver : "none");
-	if (!pf.admin_up)
+			"its PF %s has no network interface here (driver %s): VFs are set through "
+			"that; is it in another network namespace?",
+			bdf_format(f.pf, name), *t->pf.driver ? t->pf.driver : "none");
+	t->index = (unsigned)f.index;
+	t->n = t->pf.num_vfs > t->index ? t->pf.num_vfs : t->index + 1;
+	t->vf = calloc(t->n, sizeof(*t->vf));
+	if (!t->vf)
+		return err_sys(e, ENOMEM, "VF settings");
+	r = target_read(t, e);
+	t->before = t->vf[t->index];
+	return r;
+}
+
+/* Two functions with one address on one wire: their frames go to either. */
+static int check_unique(const struct target *t, const uint8_t mac[static 6], struct err *e)
+{
+	static const uint8_t none[6];
+	struct vfm_settings s = {.set = VFM_BIT(MAC)};
+	char text[VFM_VALUE_MAX];
+
+	if (!memcmp(mac, none, 6))
+		return 0;
+	memcpy(s.mac, mac, 6);
+	vfm_setting_format(&s, VFM_SET_MAC, text);
+	if (t->pf.has_mac && !memcmp(t->pf.mac, mac, 6))
+		return err_set(e, EADDRINUSE, "%s is the address of its PF's interface %s", text,
+			t->pf.netdev);
+	for (size_t i = 0; i < t->n; i++) {
+		if (i != t->index && t->vf[i].set & VFM_BIT(MAC) && !memcmp(t->vf[i].mac, mac, 6))
+			return err_set(e, EADDRINUSE, "%s is the address of VF %zu of %s", text, i,
+				t->pf.netdev);
+	}
+	return 0;
+}
+
+/* "vlan 100, qos 3" of @bits. */
+static char *group_format(const struct vfm_settings *s, uint32_t bits, char *buf, size_t size)
+{
+	char value[VFM_VALUE_MAX];
+	size_t len = 0;
+
+	*buf = '\0';
+	for (unsigned int i = 0; i < VFM_SETTING_COUNT; i++)
+		if (bits & s->set & 1u << i && len < size)
+			len += (size_t)snprintf(buf + len, size - len, "%s%s %s", len ? ", " : "",
+				vfm_setting_name(i), vfm_setting_format(s, i, value));
+	return buf;
+}
+
+/* Put back what the groups in @done had. What the driver did not report before it cannot be told. */
+static void undo(struct target *t, uint32_t done, struct err *e)
+{
+	for (size_t i = ARRAY_SIZE(groups); i-- > 0;) {
+		struct err why = {0};
+		char text[96];
+		int r;
+
+		if (!(done & groups[i]))
+			continue;
+		group_format(&t->before, groups[i], text, sizeof(text));
+		r = t->before.set & groups[i] ? link_set_vf(t->v, t->pf.ifindex, t->index,
+							&t->before, groups[i], &why)
+					      : err_set(&why, ENOTSUP, "it was not reported");
+		if (r < 0)
+			err_append(e, "not undone: %s before: %s",
+				*text ? text : vfm_setting_name((unsigned)__builtin_ctz(groups[i])),
+				why.text);
+	}
+}
+
+/* What the VF has to have: what is wanted, the rest of its groups as it is. */
+static void whole_of(
+	const struct target *t, const struct vfm_settings *want, struct vfm_settings *ret)
+{
+	*ret = t->before;
+	if (want->set & VFM_BIT(VLAN) && !want->vlan) {
+		ret->qos = 0;
+		ret->proto = VFM_PROTO_8021Q;
+		ret->set |= VFM_VLAN_BITS;
+	}
+	vfm_settings_merge(ret, want, want->set);
+}
+
+/* Is all of @want there? A switch the driver does not report could be anything. */
+static int verify(struct target *t, const struct vfm_settings *want, struct err *e)
+{
+	const struct vfm_settings *have = &t->vf[t->index];
+	char a[VFM_VALUE_MAX], b[VFM_VALUE_MAX];
+	uint32_t differ;
+	unsigned int first;
+	int r = target_read(t, e);
+
+	if (r < 0)
+		return r;
+	differ = vfm_settings_differ(want, have, want->set);
+	if (!differ)
+		return 0;
+	first = (unsigned int)__builtin_ctz(differ);
+	vfm_setting_format(have, first, b);
+	return err_set(e, EIO, "%s %s set, but %s reports %s for it", vfm_setting_name(first),
+		vfm_setting_format(want, first, a), t->pf.netdev, *b ? b : "nothing");
+}
+
+static int target_set(
+	struct target *t, const struct vfm_settings *want, uint32_t *ret_changed, struct err *e)
+{
+	uint32_t differ = vfm_settings_differ(want, &t->before, want->set), done = 0;
+	struct vfm_settings whole;
+	char text[96];
+	int r;
+
+	whole_of(t, want, &whole);
+	r = vfm_settings_check(&whole, e);
+	if (r < 0)
+		return r;
+	if (!differ)
+		return 0;
+	if (!t->pf.admin_up)
 		return err_set(e, ENETDOWN,
 			"the PF's interface %s is down, its VFs do not hear of the change: 'ip "
-			"link "
-			"set %s up' first",
-			pf.netdev, pf.netdev);
-	index = (unsigned)f.index;
-	vf = calloc(pf.num_vfs > index ? pf.num_vfs : index + 1, sizeof(*vf));
-	if (!vf)
-		return err_sys(e, ENOMEM, "VF attributes");
-	r = link_get_vfs(v, pf.ifindex, vf, index + 1 > pf.num_vfs ? index + 1 : pf.num_vfs, e);
-	if (r < 0)
-		return err_wrap(e, r, "read the VFs of %s", pf.netdev);
-	before = vf[index];
-	if (before.has_mac && !memcmp(before.mac, mac, 6))
-		return 0;
-	if (!mac_is_zero(mac)) {
-		r = check_unique(&pf, index, vf, pf.num_vfs, mac, e);
-		if (r < 0)
+			"link set %s up' first",
+			t->pf.netdev, t->pf.netdev);
+	if (differ & VFM_BIT(MAC) && (r = check_unique(t, want->mac, e)) < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
+		if (!(differ & groups[i]))
+			continue;
+		r = link_set_vf(t->v, t->pf.ifindex, t->index, &whole, groups[i], e);
+		if (r < 0) {
+			err_wrap(e, r, "VF %u of %s: %s", t->index, t->pf.netdev,
+				group_format(&whole, groups[i] & want->set, text, sizeof(text)));
+			undo(t, done, e);
 			return r;
+		}
+		done |= groups[i];
 	}
-	r = link_set_vf_mac(v, pf.ifindex, index, mac, e);
+	r = verify(t, want, e);
 	if (r < 0)
-		return err_wrap(e, r, "VF %u of %s", index, pf.netdev);
-	return mac_verify(v, &pf, index, &before, mac,
-		index + 1 > pf.num_vfs ? index + 1 : pf.num_vfs, vf, e);
+		undo(t, done, e);
+	else if (ret_changed)
+		*ret_changed = differ;
+	return r;
+}
+
+static int set_locked(struct vfm *v, struct bdf b, const struct vfm_settings *want,
+	uint32_t *ret_changed, struct err *e)
+{
+	_cleanup_(target_finish) struct target t = {0};
+	int r = vfm_settings_check(
+		&(struct vfm_settings){.set = want->set & VFM_BIT(MAC), .mac = {want->mac[0]}}, e);
+
+	if (r == 0)
+		r = target_open(&t, v, b, e);
+	return r < 0 ? r : target_set(&t, want, ret_changed, e);
+}
+
+int vfm_set(struct vfm *v, struct bdf vf, const struct vfm_settings *want, uint32_t *ret_changed,
+	struct err *e)
+{
+	_drops_locks_ struct vfm *locked = v;
+	char name[BDF_STRLEN];
+	int r;
+
+	if (ret_changed)
+		*ret_changed = 0;
+	r = set_locked(v, vf, want, ret_changed, e);
+	return r < 0 ? err_wrap(e, r, "set %s", bdf_format(vf, name)) : 0;
 }
 
 int vfm_set_mac(struct vfm *v, struct bdf vf, const uint8_t mac[static 6], struct err *e)
 {
-	_drops_locks_ struct vfm *locked = v;
-	char name[BDF_STRLEN];
-	int r = set_mac_locked(v, vf, mac, e);
+	struct vfm_settings want = {.set = VFM_BIT(MAC)};
 
-	return r < 0 ? err_wrap(e, r, "set address of %s", bdf_format(vf, name)) : 0;
+	memcpy(want.mac, mac, 6);
+	return vfm_set(v, vf, &want, NULL, e);
+}
+
+int vfm_get(struct vfm *v, struct bdf vf, struct vfm_settings *ret, struct err *e)
+{
+	_drops_locks_ struct vfm *locked = v;
+	_cleanup_(target_finish) struct target t = {0};
+	char name[BDF_STRLEN];
+	int r = target_open(&t, v, vf, e);
+
+	if (r < 0)
+		return err_wrap(e, r, "read the settings of %s", bdf_format(vf, name));
+	*ret = t.before;
+	return 0;
 }

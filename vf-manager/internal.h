@@ -85,16 +85,13 @@ bool driver_is_vfio(struct vfm *v, const char *driver);
 /* vfm_ops.talk of the kernel. */
 int kernel_talk(
 	void *ctx, void *req, size_t len, unsigned timeout_ms, void **ret_reply, size_t *ret_len);
-struct vf_attr {
-	bool has_mac;
-	uint8_t mac[6];
-};
 /* Switch interface @ifindex on or off. */
 int link_set_up(struct vfm *v, int ifindex, bool up, struct err *e);
-int link_set_vf_mac(
-	struct vfm *v, int ifindex, unsigned vf, const uint8_t mac[static 6], struct err *e);
-/* Fill @vf[0..n): those the kernel did not report stay unknown. */
-int link_get_vfs(struct vfm *v, int ifindex, struct vf_attr *vf, size_t n, struct err *e);
+/* One attribute: see vf_set_encode(). */
+int link_set_vf(struct vfm *v, int ifindex, unsigned vf, const struct vfm_settings *s,
+	uint32_t bits, struct err *e);
+/* Fill @vf[0..n): what the kernel did not report is not set. */
+int link_get_vfs(struct vfm *v, int ifindex, struct vfm_settings *vf, size_t n, struct err *e);
 
 /* klog.c: the kernel's messages from here on. */
 int klog_open(struct vfm *v);

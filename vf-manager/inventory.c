@@ -321,7 +321,7 @@ int refuse_if_held(struct vfm *v, struct bdf b, const char *doing, struct err *e
 /* The addresses the PF gives its VFs: @f is the PF, followed by @n of its VFs. */
 static void vf_macs_read(struct vfm *v, struct vfm_function *f, size_t n)
 {
-	_cleanup_free_ struct vf_attr *attr = NULL;
+	_cleanup_free_ struct vfm_settings *attr = NULL;
 	unsigned max = 0;
 
 	for (size_t i = 1; i <= n; i++)
@@ -332,7 +332,7 @@ static void vf_macs_read(struct vfm *v, struct vfm_function *f, size_t n)
 	for (size_t i = 1; i <= n; i++) {
 		if (f[i].index < 0)
 			continue;
-		f[i].has_mac = attr[f[i].index].has_mac;
+		f[i].has_mac = attr[f[i].index].set & VFM_BIT(MAC);
 		memcpy(f[i].mac, attr[f[i].index].mac, 6);
 	}
 }

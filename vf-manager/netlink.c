@@ -76,8 +76,8 @@ int kernel_talk(
 	}
 }
 
-static int talk(
-	struct vfm *v, struct nl_msg *m, int ifindex, struct vf_attr *vf, size_t n, struct err *e)
+static int talk(struct vfm *v, struct nl_msg *m, int ifindex, struct vfm_settings *vf, size_t n,
+	struct err *e)
 {
 	_cleanup_free_ void *reply = NULL;
 	struct err said = {0};
@@ -107,15 +107,15 @@ int link_set_up(struct vfm *v, int ifindex, bool up, struct err *e)
 	return talk(v, m, ifindex, NULL, 0, e);
 }
 
-int link_set_vf_mac(
-	struct vfm *v, int ifindex, unsigned vf, const uint8_t mac[static 6], struct err *e)
+int link_set_vf(struct vfm *v, int ifindex, unsigned vf, const struct vfm_settings *s,
+	uint32_t bits, struct err *e)
 {
-	_cleanup_(cleanup_msg) struct nl_msg *m = vf_mac_encode(ifindex, vf, mac);
+	_cleanup_(cleanup_msg) struct nl_msg *m = vf_set_encode(ifindex, vf, s, bits);
 
 	return talk(v, m, ifindex, NULL, 0, e);
 }
 
-int link_get_vfs(struct vfm *v, int ifindex, struct vf_attr *vf, size_t n, struct err *e)
+int link_get_vfs(struct vfm *v, int ifindex, struct vfm_settings *vf, size_t n, struct err *e)
 {
 	_cleanup_(cleanup_msg) struct nl_msg *m = vf_query_encode(ifindex);
 

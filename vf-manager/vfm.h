@@ -21,6 +21,7 @@
 #include "common/err.h"
 #include "common/holder.h"
 #include "common/sysfs.h"
+#include "vf-manager/settings.h"
 
 #define VFM_NAME_MAX 64 /* longest driver or interface name we accept, with its NUL */
 #define VFM_RUN_DIR  "/run/viaduct/vf"
@@ -139,10 +140,27 @@ int vfm_carve(
 	struct vfm *v, struct bdf pf, unsigned n, struct vfm_carve_result *ret, struct err *e);
 
 /*
- * Give VF @vf the address @mac; all zero lets its driver choose. Read back and compared. -ENODEV,
- * -ENOTSUP (not a VF, PF without an interface, or its driver cannot), -EINVAL multicast,
- * -EADDRINUSE the PF or another VF of it has it, -EIO the kernel reports another one afterwards.
+ * What the PF's driver reports it gives VF @vf; a setting that is not in ret->set is one it does not
+ * report, or one the kernel left out. -ENODEV, -ENOTSUP (not a VF, or its PF has no interface here).
  */
+int vfm_get(struct vfm *v, struct bdf vf, struct vfm_settings *ret, struct err *e);
+
+/*
+ * Give VF @vf what @want sets, one after the other in the order of VFM_SETTINGS, leaving the rest
+ * alone (a priority alone keeps the VLAN, a maximum alone the minimum); vlan 0 also takes the
+ * priority and protocol off. What it has already is not set again. All of it is read back and
+ * compared; after a failure what had been set is put back, or the text says what is not. Writes into
+ * @ret_changed (may be NULL) what was changed, VFM_BIT()s.
+ *
+ * -ENODEV, -ENOTSUP (not a VF, or its PF has no interface here), -ENETDOWN the PF's interface is down,
+ * -EINVAL values that make no sense, -EADDRINUSE the PF or another VF of it has the address,
+ * -EOPNOTSUPP the driver cannot set it, -EPROTONOSUPPORT not with that protocol, -EIO the kernel
+ * reports another value afterwards.
+ */
+int vfm_set(struct vfm *v, struct bdf vf, const struct vfm_settings *want, uint32_t *ret_changed,
+	struct err *e);
+
+/* vfm_set() of the address alone; all zero lets its driver choose. */
 int vfm_set_mac(struct vfm *v, struct bdf vf, const uint8_t mac[static 6], struct err *e);
 
 enum vfm_bind_flags {

@@ -95,6 +95,23 @@ ok "a multicast address is refused" exits 1
 run set "$pf" mac=52:54:00:00:aa:03
 ok "a PF is no VF" says "not a virtual function"
 
+# The emulated card is an 82576: what its driver has calls for, and what it has none for.
+run set "$a" vlan=100 qos=3 spoofchk=off trust=on
+ok "set a VLAN, spoof check and trust" exits 0
+ok "the kernel reports the VLAN" \
+	bash -c "ip link show $netdev | grep -q 'vf 0 .*vlan 100, qos 3.*spoof checking off.*trust on'"
+run set "$a" vlan=100 trust=on qos=4
+ok "what is there already is not set again" says "vlan 100 (already) qos 4 trust on (already)"
+run set "$a" vlan=7 proto=802.1ad
+ok "another protocol is refused by its driver" exits 1
+run set "$a" trust=off rss-query=on
+ok "what the driver cannot do is refused" says "driver cannot do this"
+ok "and what was set before it is put back" bash -c "ip link show $netdev | grep -q 'vf 0 .*vlan 100, qos 4.*trust on'"
+run show "$a"
+ok "show says what is not reported" says "rss-query       not reported"
+run set "$a" vlan=none spoofchk=on trust=off
+ok "and all of it can be taken back" bash -c "ip link show $netdev | grep 'vf 0 ' | grep -qv vlan"
+
 run bind "$a" vfio-pci
 ok "bind to vfio-pci" exits 0
 ok "the driver link says so" driver_is "$a" vfio-pci

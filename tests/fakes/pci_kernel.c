@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "tests/fakes/pci_kernel.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -215,6 +216,7 @@ static void vf_remove(struct pci_kernel *k, unsigned i)
 	snprintf(path, sizeof(path), "sys/devices/%s", bdf);
 	fake_remove(k, path);
 	memset(k->knobs->mac[i], 0, 6);
+	k->knobs->vf[i] = (struct vfm_settings){0};
 }
 
 static int numvfs_store(struct pci_kernel *k, unsigned n)
@@ -389,12 +391,123 @@ static void eth0_flags(struct pci_kernel *k)
 }
 
 /* Setting: the first VF address in the request. */
+/* The VF number is the first field of each; then what igb's calls do with the rest. */
+static int vf_attr_set(struct pci_kernel *k, struct nlattr *a)
+{
+	static const struct {
+		int type;
+		uint32_t bit;
+		size_t size;
+	} types[] = {
+		{IFLA_VF_MAC, VFM_BIT(MAC), sizeof(struct ifla_vf_mac)},
+		{IFLA_VF_VLAN, VFM_BIT(VLAN), sizeof(struct ifla_vf_vlan)},
+		{IFLA_VF_VLAN_INFO, VFM_BIT(PROTO), sizeof(struct ifla_vf_vlan_info)},
+		{IFLA_VF_RATE, VFM_BIT(MAX_RATE), sizeof(struct ifla_vf_rate)},
+		{IFLA_VF_SPOOFCHK, VFM_BIT(SPOOFCHK), sizeof(struct ifla_vf_spoofchk)},
+		{IFLA_VF_LINK_STATE, VFM_BIT(LINK_STATE), sizeof(struct ifla_vf_link_state)},
+		{IFLA_VF_RSS_QUERY_EN, VFM_BIT(RSS_QUERY), sizeof(struct ifla_vf_rss_query_en)},
+		{IFLA_VF_TRUST, VFM_BIT(TRUST), sizeof(struct ifla_vf_trust)},
+		{IFLA_VF_IB_NODE_GUID, VFM_BIT(NODE_GUID), sizeof(struct ifla_vf_guid)},
+		{IFLA_VF_IB_PORT_GUID, VFM_BIT(PORT_GUID), sizeof(struct ifla_vf_guid)},
+	};
+	const uint32_t *words = nla_data(a);
+	struct vfm_settings *vf;
+	size_t i = 0;
+	bool list = nla_type(a) == IFLA_VF_VLAN_LIST;
+
+	if (list) {
+		a = nla_data(a);
+		words = nla_data(a);
+	}
+	while (i < sizeof(types) / sizeof(types[0]) &&
+		types[i].type != (list ? IFLA_VF_VLAN_INFO : nla_type(a)))
+		i++;
+	/* IFLA_VF_VLAN_INFO's number is IFLA_VF_MAC's: it is known by where it stands. */
+	if (list)
+		i = 2;
+	if (i == sizeof(types) / sizeof(types[0]) || (size_t)nla_len(a) != types[i].size ||
+		words[0] >= FAKE_TOTAL)
+		return -EINVAL;
+	if (k->knobs->unsupported & types[i].bit)
+		return types[i].bit == VFM_BIT(PROTO) ? -EPROTONOSUPPORT : -EOPNOTSUPP;
+	vf = &k->knobs->vf[words[0]];
+	switch (types[i].bit) {
+	case VFM_BIT(MAC):
+		if (k->knobs->mac_code)
+			return -k->knobs->mac_code;
+		if (!k->knobs->mac_ignored)
+			memcpy(k->knobs->mac[words[0]], words + 1, 6);
+		break;
+	case VFM_BIT(PROTO):
+	case VFM_BIT(VLAN):
+		if (words[1] > 4095 || words[2] > 7)
+			return -EINVAL;
+		vf->vlan = (uint16_t)words[1];
+		vf->qos = (uint8_t)words[2];
+		vf->proto = list ? ntohs(((const struct ifla_vf_vlan_info *)words)->vlan_proto)
+				 : VFM_PROTO_8021Q;
+		break;
+	case VFM_BIT(MAX_RATE):
+		if (words[1] && k->knobs->unsupported & VFM_BIT(MIN_RATE))
+			return -EINVAL;
+		vf->min_rate = words[1];
+		if (!k->knobs->rate_ignored)
+			vf->max_rate = words[2];
+		break;
+	case VFM_BIT(SPOOFCHK): vf->spoofchk = words[1]; break;
+	case VFM_BIT(LINK_STATE): vf->link_state = (uint8_t)words[1]; break;
+	case VFM_BIT(RSS_QUERY): vf->rss_query = words[1]; break;
+	case VFM_BIT(TRUST): vf->trust = words[1]; break;
+	case VFM_BIT(NODE_GUID):
+		memcpy(&vf->node_guid, &((const struct ifla_vf_guid *)words)->guid, 8);
+		break;
+	default: memcpy(&vf->port_guid, &((const struct ifla_vf_guid *)words)->guid, 8);
+	}
+	return 0;
+}
+
+static void vf_record_put(struct pci_kernel *k, struct nl_msg *m, uint32_t vf)
+{
+	const struct vfm_settings *s = &k->knobs->vf[vf];
+	uint32_t no = k->knobs->unsupported;
+	struct ifla_vf_mac mac = {.vf = vf};
+	struct ifla_vf_vlan vlan = {.vf = vf, .vlan = s->vlan, .qos = s->qos};
+	struct ifla_vf_vlan_info info = {.vf = vf,
+		.vlan = s->vlan,
+		.qos = s->qos,
+		.vlan_proto = htons(s->proto ? s->proto : VFM_PROTO_8021Q)};
+	struct ifla_vf_rate rate = {vf, s->min_rate, s->max_rate};
+	struct ifla_vf_spoofchk spoof = {vf, no & VFM_BIT(SPOOFCHK) ? UINT32_MAX : s->spoofchk};
+	struct ifla_vf_link_state link = {vf, s->link_state};
+	struct ifla_vf_rss_query_en rss = {vf, no & VFM_BIT(RSS_QUERY) ? UINT32_MAX : s->rss_query};
+	struct ifla_vf_trust trust = {vf, no & VFM_BIT(TRUST) ? UINT32_MAX : s->trust};
+	struct ifla_vf_guid guid = {.vf = vf, .guid = s->node_guid};
+	struct nlattr *list;
+
+	memcpy(mac.mac, k->knobs->mac[vf], 6);
+	nla_put(m, IFLA_VF_MAC, sizeof(mac), &mac);
+	nla_put(m, IFLA_VF_VLAN, sizeof(vlan), &vlan);
+	nla_put(m, IFLA_VF_RATE, sizeof(rate), &rate);
+	nla_put(m, IFLA_VF_SPOOFCHK, sizeof(spoof), &spoof);
+	nla_put(m, IFLA_VF_LINK_STATE, sizeof(link), &link);
+	nla_put(m, IFLA_VF_RSS_QUERY_EN, sizeof(rss), &rss);
+	nla_put(m, IFLA_VF_TRUST, sizeof(trust), &trust);
+	if (!(no & VFM_BIT(NODE_GUID))) {
+		nla_put(m, IFLA_VF_IB_NODE_GUID, sizeof(guid), &guid);
+		guid.guid = s->port_guid;
+		nla_put(m, IFLA_VF_IB_PORT_GUID, sizeof(guid), &guid);
+	}
+	list = nla_nest_start(m, IFLA_VF_VLAN_LIST);
+	nla_put(m, IFLA_VF_VLAN_INFO, sizeof(info), &info);
+	nla_nest_end(m, list);
+}
+
 static int link_set(struct pci_kernel *k, struct nlmsghdr *h)
 {
 	const struct ifinfomsg *ifi = nlmsg_data(h);
 	struct nlattr *list = nlmsg_find_attr(h, sizeof(*ifi), IFLA_VFINFO_LIST);
-	const struct ifla_vf_mac *m;
 	struct nlattr *a;
+	int rem;
 
 	if (ifi->ifi_index != 5)
 		return -ENODEV;
@@ -404,16 +517,14 @@ static int link_set(struct pci_kernel *k, struct nlmsghdr *h)
 	}
 	if (!list)
 		return 0;
-	a = nla_find(nla_data(nla_data(list)), nla_len(nla_data(list)), IFLA_VF_MAC);
-	if (!a || nla_len(a) != sizeof(*m))
-		return -EINVAL;
-	m = nla_data(a);
-	if (m->vf >= FAKE_TOTAL)
-		return -EINVAL;
-	if (k->knobs->mac_code)
-		return -k->knobs->mac_code;
-	if (!k->knobs->mac_ignored)
-		memcpy(k->knobs->mac[m->vf], m->mac, 6);
+	/* As do_setvfinfo(): in the order in which the kernel looks for them, up to the first error. */
+	nla_for_each_attr(a, nla_data(nla_data(list)), nla_len(nla_data(list)), rem)
+	{
+		int r = vf_attr_set(k, a);
+
+		if (r < 0)
+			return r;
+	}
 	return 0;
 }
 
@@ -427,17 +538,13 @@ static struct nl_msg *link_answer(struct pci_kernel *k)
 
 	get(k, text, sizeof(text), DEV PF "/sriov_numvfs");
 	n = atoi(text);
+	n = n < 0 || n > FAKE_TOTAL ? FAKE_TOTAL : n;
 	nlmsg_append(m, &ifi, sizeof(ifi), NLMSG_ALIGNTO);
 	nla_put_u32(m, IFLA_NUM_VF, (uint32_t)n);
 	list = nla_nest_start(m, IFLA_VFINFO_LIST);
 	for (int i = 0; i < n; i++) {
-		struct ifla_vf_mac mac = {.vf = (uint32_t)i};
-		struct ifla_vf_vlan vlan = {.vf = (uint32_t)i};
-
-		memcpy(mac.mac, k->knobs->mac[i], 6);
 		info = nla_nest_start(m, IFLA_VF_INFO);
-		nla_put(m, IFLA_VF_MAC, sizeof(mac), &mac);
-		nla_put(m, IFLA_VF_VLAN, sizeof(vlan), &vlan);
+		vf_record_put(k, m, (uint32_t)i);
 		nla_nest_end(m, info);
 	}
 	nla_nest_end(m, list);
@@ -489,6 +596,8 @@ void pci_kernel_init(struct pci_kernel *k)
 	k->knobs = mmap(
 		NULL, sizeof(*k->knobs), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	must(k->knobs == MAP_FAILED ? -1 : 0, "mmap");
+	k->knobs->unsupported = VFM_BIT(PROTO) | VFM_BIT(MIN_RATE) | VFM_BIT(LINK_STATE) |
+				VFM_BIT(RSS_QUERY) | VFM_BIT(NODE_GUID) | VFM_BIT(PORT_GUID);
 	k->config = (struct vfm_config){
 		.root = k->root,
 		.run_dir = k->run_dir,
@@ -541,6 +650,14 @@ void fake_unhold(struct pci_kernel *k, int pid)
 	fake_remove(k, path);
 }
 
+static void settings_print(FILE *f, const struct vfm_settings *s)
+{
+	/* 802.1Q is what a VF without a VLAN has, whether or not somebody said so. */
+	fprintf(f, " vlan %u.%u%s rate %u-%u spoofchk %d link %u rss %d trust %d\n", s->vlan,
+		s->qos, s->proto == VFM_PROTO_8021AD ? "ad" : "", s->min_rate, s->max_rate,
+		s->spoofchk, s->link_state, s->rss_query, s->trust);
+}
+
 char *fake_state(struct pci_kernel *k)
 {
 	char *text = NULL, a[64], b[64], bdf[16];
@@ -560,7 +677,7 @@ char *fake_state(struct pci_kernel *k)
 			access(at(k, "run/vf/%s.driver", bdf), F_OK) ? "no" : "yes");
 		for (int j = 0; j < 6; j++)
 			fprintf(f, "%02x", k->knobs->mac[i][j]);
-		fputc('\n', f);
+		settings_print(f, &k->knobs->vf[i]);
 	}
 	fclose(f);
 	return text;

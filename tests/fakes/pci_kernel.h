@@ -36,6 +36,10 @@ struct fake_knobs {
 	int mac_code;            /* setting an address fails with this errno */
 	bool eth0_up;
 	uint8_t mac[FAKE_TOTAL][6];
+	struct vfm_settings vf[FAKE_TOTAL]; /* the rest of what the PF gives them */
+	/* What its driver has no call for: all but igb's, until a test says otherwise. */
+	uint32_t unsupported;
+	unsigned rate_ignored; /* a maximum rate is acknowledged, not set */
 };
 
 struct pci_kernel {

@@ -8,6 +8,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,26 +48,70 @@ static bool attr_next(struct walk *w, unsigned *ret_type, struct walk *ret)
 	return true;
 }
 
-static void model(struct walk msg, struct vf_attr *vf)
+/* Which VF a record is of: what its first address attribute says. */
+static bool record_number(struct walk info, uint32_t *ret)
 {
-	struct walk list, info, a;
+	struct walk a;
 	unsigned type;
 
-	while (attr_next(&msg, &type, &list)) {
-		while (type == IFLA_VFINFO_LIST && attr_next(&list, &type, &info)) {
-			while (type == IFLA_VF_INFO && attr_next(&info, &type, &a)) {
-				uint32_t n;
+	while (attr_next(&info, &type, &a))
+		if (type == IFLA_VF_MAC && a.left >= 36) {
+			memcpy(ret, a.p, 4);
+			return true;
+		}
+	return false;
+}
 
-				if (type == IFLA_VF_MAC && a.left >= 36) {
-					memcpy(&n, a.p, 4);
-					if (n < VFS) {
-						vf[n].has_mac = true;
-						memcpy(vf[n].mac, a.p + 4, 6);
-					}
-				}
-				type = IFLA_VF_INFO;
-			}
-			type = IFLA_VFINFO_LIST;
+static void record_model(struct walk info, uint32_t vf, struct vfm_settings *s)
+{
+	struct walk a;
+	unsigned type;
+	uint32_t words[3];
+
+	while (attr_next(&info, &type, &a)) {
+		if (a.left < 8)
+			continue;
+		memcpy(words, a.p, a.left < 12 ? 8 : 12);
+		if (words[0] != vf)
+			continue;
+		if (type == IFLA_VF_MAC && a.left >= 36) {
+			s->set |= VFM_BIT(MAC);
+			memcpy(s->mac, a.p + 4, 6);
+		} else if (type == IFLA_VF_VLAN && a.left >= 12) {
+			s->set |= VFM_BIT(VLAN) | VFM_BIT(QOS);
+			s->vlan = (uint16_t)words[1];
+			s->qos = (uint8_t)words[2];
+		} else if (type == IFLA_VF_TRUST && words[1] != UINT32_MAX) {
+			s->set |= VFM_BIT(TRUST);
+			s->trust = words[1];
+		}
+	}
+}
+
+/* Records to the end of the list's length, and on as long as their numbers go on. */
+static void model(struct walk msg, struct vfm_settings *vf)
+{
+	struct walk list, rest, info;
+	uint32_t number, next = 0;
+	const uint8_t *end;
+	unsigned type;
+
+	do {
+		if (!attr_next(&msg, &type, &list))
+			return;
+	} while (type != IFLA_VFINFO_LIST);
+	end = list.p + list.left;
+	rest = (struct walk){list.p, (size_t)(msg.p + msg.left - list.p)};
+	while (attr_next(&rest, &type, &info)) {
+		bool inside = info.p + info.left <= end;
+		bool record = type == IFLA_VF_INFO && record_number(info, &number);
+
+		if (record && (inside || number == next)) {
+			if (number < VFS)
+				record_model(info, number, &vf[number]);
+			next = number + 1;
+		} else if (!inside) {
+			return;
 		}
 	}
 }
@@ -89,20 +134,24 @@ static size_t records_make(uint8_t *p, const uint8_t *data, size_t size)
 		uint32_t index = vf % (VFS + 2);
 
 		put_attr(p + at, wrong == 1 ? 7 : IFLA_VF_INFO, 40 + (wrong == 2 ? 5000 : 0));
-		put_attr(p + at + 4, wrong == 3 ? IFLA_VF_VLAN : IFLA_VF_MAC,
+		put_attr(p + at + 4,
+			wrong == 3   ? IFLA_VF_VLAN
+			: wrong == 6 ? IFLA_VF_TRUST
+				     : IFLA_VF_MAC,
 			36 - (wrong == 4 ? 4 : 0) + (wrong == 5 ? 100 : 0));
 		memset(p + at + 8, vf, 36);
 		memcpy(p + at + 8, &index, 4);
 		at += 44;
 	}
-	put_attr(p, IFLA_VFINFO_LIST, at - 4);
+	/* As the kernel does, the length of a long list wraps around. */
+	put_attr(p, IFLA_VFINFO_LIST, (at - 4) & (size && data[0] & 128 ? 0xff : 0xffff));
 	return at;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const size_t fixed = sizeof(struct nlmsghdr) + sizeof(struct ifinfomsg);
-	struct vf_attr got[VFS] = {0}, want[VFS] = {0};
+	struct vfm_settings got[VFS] = {0}, want[VFS] = {0};
 	struct ifinfomsg ifi = {.ifi_index = IFINDEX};
 	struct nlmsghdr h = {.nlmsg_type = RTM_NEWLINK};
 	struct err e = {0};
@@ -144,7 +193,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[0] % 3 && r != 0)
 		abort();
 	for (size_t i = 0; i < VFS; i++) {
-		if (got[i].has_mac != want[i].has_mac || memcmp(got[i].mac, want[i].mac, 6)) {
+		uint32_t bits = VFM_BIT(MAC) | VFM_BIT(VLAN) | VFM_BIT(QOS) | VFM_BIT(TRUST);
+
+		if ((got[i].set ^ want[i].set) & bits || memcmp(got[i].mac, want[i].mac, 6) ||
+			got[i].vlan != want[i].vlan || got[i].qos != want[i].qos ||
+			got[i].trust != want[i].trust) {
 			fprintf(stderr, "VF %zu differs from the model\n", i);
 			abort();
 		}
