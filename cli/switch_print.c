@@ -88,7 +88,7 @@ static void words_print(const char *prefix, const json_t *o, bool *first)
 {
 	static const char *const elsewhere[] = {"name", "kind", "up", "why-down", "mtu",
 		"addresses", "client", "vhost-user", "pci", "tap", "af-packet", "pcap", "device",
-		"drops"};
+		"drops", "agreed-features", "last-error"};
 	const char *key;
 	json_t *v;
 

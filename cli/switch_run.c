@@ -47,7 +47,7 @@ int switch_run(const char *path, struct err *e)
 	if (r >= 0)
 		r = signals_watch(loop, e);
 	if (r >= 0)
-		r = vswitch_create(cfg, e, &sw);
+		r = vswitch_create(cfg, loop, e, &sw);
 	if (r >= 0)
 		r = control_create(sw, cfg->socket, loop, e, &control);
 	if (r >= 0) {

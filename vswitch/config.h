@@ -18,6 +18,7 @@
 #define CONFIG_NAME_MAX 32  /* with its terminating zero */
 #define CONFIG_PATH_MAX 108 /* sun_path, unix(7) */
 #define CONFIG_DEV_MAX  256
+#define CONFIG_QUEUES   16 /* pairs, at most */
 
 #define CONFIG_STATICS_MAX 4096
 #define SWITCH_CORES_MAX   16
@@ -29,6 +30,11 @@ struct port_config {
 	enum port_kind kind;
 	char path[CONFIG_PATH_MAX]; /* PORT_VHOST_USER: socket; PORT_PCAP: file to read, or "" */
 	bool client;
+	/* PORT_VHOST_USER: what is offered to the guest, and the mode of a server's socket, 0 = 0600 */
+	unsigned int queues; /* pairs */
+	uint32_t offloads;   /* OFFLOAD_* */
+	bool packed;
+	unsigned int socket_mode;
 	/* A PCI address, an interface's name, a file to write or "" (PORT_PCAP), or what DPDK takes */
 	char device[CONFIG_DEV_MAX];
 	uint32_t fdb_limit;
@@ -87,6 +93,7 @@ const struct port_config *switch_config_port(const struct switch_config *c, cons
 
 /* What a port is connected to, for messages: a path, an address, a name. */
 const char *port_config_backend(const struct port_config *c);
+/* What the guest was offered is the same too: it cannot be changed while the port lives. */
 bool port_config_same_backend(const struct port_config *a, const struct port_config *b);
 
 /* What ports @a and @b both want for themselves ("socket", "device"), or NULL. */

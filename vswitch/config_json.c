@@ -8,6 +8,7 @@
 
 #include "common/cleanup.h"
 #include "vswitch/config_json.h"
+#include "vswitch/offload.h"
 
 static json_t *vlan_json(const struct vlan_port *v)
 {
@@ -97,6 +98,22 @@ static json_t *backend_json(const struct port_config *c)
 	return o;
 }
 
+static void vhost_set(json_t *o, const struct port_config *c)
+{
+	json_t *offloads = json_array();
+
+	if (c->offloads & OFFLOAD_CSUM)
+		json_array_append_new(offloads, json_string("csum"));
+	if (c->offloads & OFFLOAD_TSO4)
+		json_array_append_new(offloads, json_string("tso"));
+	json_object_set_new(o, "client", json_boolean(c->client));
+	json_object_set_new(o, "queues", json_integer(c->queues));
+	json_object_set_new(o, "offloads", offloads);
+	json_object_set_new(o, "packed", json_boolean(c->packed));
+	if (c->socket_mode)
+		json_object_set_new(o, "socket-mode", json_sprintf("%04o", c->socket_mode));
+}
+
 static void rates_set(json_t *o, const struct port_config *c)
 {
 	const struct forward_port *p = &c->forward;
@@ -139,7 +156,7 @@ json_t *port_config_json(const struct port_config *c)
 	json_object_set_new(o, "name", json_string(c->name));
 	json_object_set_new(o, port_kind_name(c->kind), backend_json(c));
 	if (c->kind == PORT_VHOST_USER)
-		json_object_set_new(o, "client", json_boolean(c->client));
+		vhost_set(o, c);
 	json_object_set_new(o, "mtu", json_integer(p->mtu));
 	json_object_set_new(o, "vlan", vlan_json(&p->vlan));
 	flag_set(o, "isolated", p->isolated);

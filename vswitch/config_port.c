@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/bdf.h"
 #include "common/cleanup.h"
 #include "vswitch/config_raw.h"
+#include "vswitch/offload.h"
 #include "vswitch/units.h"
 
 enum { FLOOD_UNKNOWN = 1, FLOOD_BROADCAST = 2, FLOOD_MULTICAST = 4 };
@@ -18,6 +20,11 @@ static const cyaml_strval_t flood_names[] = {
 	{"unknown", FLOOD_UNKNOWN},
 	{"broadcast", FLOOD_BROADCAST},
 	{"multicast", FLOOD_MULTICAST},
+};
+
+static const cyaml_strval_t offload_names[] = {
+	{"csum", OFFLOAD_CSUM},
+	{"tso", OFFLOAD_CSUM | OFFLOAD_TSO4 | OFFLOAD_TSO6},
 };
 
 static const cyaml_schema_value_t text_schema = {
@@ -81,6 +88,15 @@ static const cyaml_schema_field_t port_fields[] = {
 	CYAML_FIELD_STRING_PTR("vhost-user", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 		struct raw_port, vhost_user, 1, CONFIG_PATH_MAX - 1),
 	CYAML_FIELD_BOOL("client", CYAML_FLAG_OPTIONAL, struct raw_port, client),
+	CYAML_FIELD_UINT_PTR(
+		"queues", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_port, queues),
+	CYAML_FIELD_FLAGS_PTR("offloads",
+		CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct raw_port,
+		offloads, offload_names, ARRAY_SIZE(offload_names)),
+	CYAML_FIELD_BOOL_PTR(
+		"packed", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_port, packed),
+	CYAML_FIELD_STRING_PTR("socket-mode", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+		struct raw_port, socket_mode, 1, 7),
 	CYAML_FIELD_STRING_PTR("pci", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_port,
 		pci, 1, BDF_STRLEN),
 	CYAML_FIELD_STRING_PTR("tap", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_port,
@@ -295,6 +311,43 @@ static int pci_take(const char *raw, struct config_at *at, struct port_config *c
 	return 0;
 }
 
+/* "0660" */
+static int mode_take(const char *raw, struct config_at *at, struct port_config *c)
+{
+	char *end;
+	unsigned long mode = strtoul(raw, &end, 8);
+
+	if (*end || raw[0] < '0' || raw[0] > '7' || mode > 0777 || !mode)
+		return config_bad(at, "socket-mode",
+			"port '%s': socket-mode: '%s' is no mode such as \"0660\"", c->name, raw);
+	c->socket_mode = (unsigned int)mode;
+	return 0;
+}
+
+/* What the guest is offered. */
+static int vhost_take(const struct raw_port *raw, struct config_at *at, struct port_config *c)
+{
+	if (c->kind != PORT_VHOST_USER && (raw->queues || raw->offloads || raw->packed))
+		return config_bad(at,
+			raw->queues     ? "queues"
+			: raw->offloads ? "offloads"
+					: "packed",
+			"port '%s': queues, offloads and packed go with vhost-user", c->name);
+	if (raw->socket_mode && (c->kind != PORT_VHOST_USER || c->client))
+		return config_bad(at, "socket-mode",
+			"port '%s': socket-mode goes with vhost-user, and not with client",
+			c->name);
+	if (c->kind != PORT_VHOST_USER)
+		return 0;
+	c->queues = raw->queues ? *raw->queues : CONFIG_QUEUES;
+	if (c->queues < 1 || c->queues > CONFIG_QUEUES)
+		return config_bad(
+			at, "queues", "port '%s': queues must be 1 to %d", c->name, CONFIG_QUEUES);
+	c->offloads = raw->offloads ? (uint32_t)*raw->offloads : 0;
+	c->packed = raw->packed ? *raw->packed : true;
+	return raw->socket_mode ? mode_take(raw->socket_mode, at, c) : 0;
+}
+
 /* What the port is connected to: one of several keys. */
 static int backend_take(const struct raw_port *raw, struct config_at *at, struct port_config *c)
 {
@@ -356,6 +409,8 @@ int config_port_take(const struct raw_port *raw, struct config_at *at, struct po
 				raw->name);
 	strcpy(c->name, raw->name);
 	r = backend_take(raw, at, c);
+	if (r >= 0)
+		r = vhost_take(raw, at, c);
 	if (r < 0)
 		return r;
 	forward_port_init(p);
@@ -403,7 +458,9 @@ const char *port_config_shared(const struct port_config *a, const struct port_co
 
 bool port_config_same_backend(const struct port_config *a, const struct port_config *b)
 {
-	return a->kind == b->kind && a->client == b->client && !strcmp(a->path, b->path) &&
+	return a->kind == b->kind && a->client == b->client && a->queues == b->queues &&
+	       a->offloads == b->offloads && a->packed == b->packed &&
+	       a->socket_mode == b->socket_mode && !strcmp(a->path, b->path) &&
 	       !strcmp(a->device, b->device);
 }
 

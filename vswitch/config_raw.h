@@ -38,6 +38,10 @@ struct raw_port {
 	char *name, *vhost_user, *pci, *tap, *af_packet, *device;
 	struct raw_pcap *pcap;
 	bool client, isolated, no_learning;
+	uint16_t *queues;
+	int *offloads;
+	bool *packed;
+	char *socket_mode;
 	int no_flood;
 	uint32_t *mtu;
 	uint32_t *fdb_limit;

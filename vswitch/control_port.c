@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,6 +29,20 @@ static json_t *counters_json(const struct port_counters *c)
 		drops_json(c));
 }
 
+/* What a front end has agreed to, and what became of all of them. */
+static void link_set(json_t *o, const struct vhost_link_stats *s, bool counters)
+{
+	json_object_set_new(o, "agreed-features", json_sprintf("0x%" PRIx64, s->features));
+	if (s->last_error)
+		json_object_set_new(o, "last-error", json_string(s->last_error));
+	if (!counters)
+		return;
+	json_object_set_new(o, "connections", json_integer((json_int_t)s->connections));
+	json_object_set_new(o, "connections-refused", json_integer((json_int_t)s->refused));
+	json_object_set_new(o, "peer-errors", json_integer((json_int_t)s->errors));
+	json_object_set_new(o, "messages", json_integer((json_int_t)s->messages));
+}
+
 /* What it is to be, and what it is. */
 static json_t *port_json(const struct vswitch_port *p, bool counters)
 {
@@ -38,6 +53,8 @@ static json_t *port_json(const struct vswitch_port *p, bool counters)
 	if (p->why_down && !p->up)
 		json_object_set_new(o, "why-down", json_string(p->why_down));
 	json_object_set_new(o, "addresses", json_integer(p->fdb.entries));
+	if (p->cfg.kind == PORT_VHOST_USER)
+		link_set(o, &p->link, counters);
 	if (!counters)
 		return o;
 	more = counters_json(&p->counters);

@@ -13,9 +13,7 @@
 /* Behind ours: it defines container_of() unless somebody has. */
 #include <rte_cycles.h>
 #include <rte_mbuf.h>
-#include <rte_memzone.h>
 
-#define MZ_NAME    "viaduct-switch"
 #define MBUFS      8191
 #define MBUF_CACHE 256
 
@@ -358,6 +356,23 @@ void worker_flush(struct worker *w)
 	}
 }
 
+int datapath_inject(struct datapath *dp, struct port *p, const void *bytes, uint16_t len)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(dp->pool);
+	void *at = m ? rte_pktmbuf_append(m, len) : NULL;
+
+	if (!at) {
+		rte_pktmbuf_free(m);
+		port_drop(p, DROP_NO_MEMORY, 1);
+		return -ENOMEM;
+	}
+	memcpy(at, bytes, len);
+	/* All are paused: anyone's place will do. */
+	worker_frames(dp->workers[0], p, &m, 1);
+	worker_flush(dp->workers[0]);
+	return 0;
+}
+
 /* Who pushed sees to it that the rest leaves; that others do as well does no harm. */
 uint64_t worker_run_shaped(struct worker *w)
 {
@@ -408,13 +423,6 @@ static void layout_change(struct datapath *dp)
 		worker_wake(dp->workers[i]);
 }
 
-struct datapath *datapath_of_process(void)
-{
-	const struct rte_memzone *mz = rte_memzone_lookup(MZ_NAME);
-
-	return mz ? *(struct datapath **)mz->addr : NULL;
-}
-
 static int datapath_init(struct datapath *dp, const struct switch_config *cfg, struct err *e)
 {
 	struct fdb_config fdb = {
@@ -434,12 +442,10 @@ static int datapath_init(struct datapath *dp, const struct switch_config *cfg, s
 		return r;
 	dp->pool = rte_pktmbuf_pool_create("frames", MBUFS, MBUF_CACHE, MBUF_PRIVATE,
 		RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-	dp->mz = rte_memzone_reserve(MZ_NAME, sizeof(void *), SOCKET_ID_ANY, 0);
-	if (!dp->pool || !dp->mz)
+	if (!dp->pool)
 		return err_set(e, ENOMEM,
 			"%u MiB are too few for %d buffers; give memory-mib a larger number",
 			cfg->memory_mib, MBUFS);
-	*(struct datapath **)dp->mz->addr = dp;
 	dp->ns_per_cycle = (1000000000ull << 32) / rte_get_tsc_hz();
 	dp->start_cycles = rte_rdtsc();
 	for (; r >= 0 && dp->nr_workers < n; dp->nr_workers += r >= 0) {
@@ -480,7 +486,6 @@ void datapath_destroy(struct datapath *dp)
 	atomic_store(&dp->stop, true);
 	for (unsigned int i = 0; i < dp->nr_workers; i++)
 		worker_destroy(dp->workers[i]);
-	rte_memzone_free(dp->mz);
 	rte_mempool_free(dp->pool);
 	taps_finish(&dp->taps);
 	forward_destroy(dp->fw);
@@ -579,17 +584,4 @@ void datapath_queues_set(struct port *p, uint32_t rx, uint32_t tx)
 	atomic_store_explicit(&p->tx_live, tx, memory_order_release);
 	atomic_store_explicit(&p->rx_live, rx, memory_order_release);
 	layout_change(p->dp);
-}
-
-struct port *datapath_port_of_path(struct datapath *dp, const char *path)
-{
-	struct port *found = NULL;
-
-	for (unsigned int i = 0; i < FORWARD_PORTS_MAX && !found; i++) {
-		struct port *p = dp->by_no[i];
-
-		if (p && p->cfg.kind == PORT_VHOST_USER && !strcmp(p->cfg.path, path))
-			found = p;
-	}
-	return found;
 }

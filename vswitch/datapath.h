@@ -29,7 +29,7 @@ int datapath_create(const struct switch_config *cfg, struct err *e, struct datap
 /* Ends the threads. Ports must be gone. */
 void datapath_destroy(struct datapath *dp);
 
-/* Any thread but the datapath's; not within librte_vhost's queue state callback. Does not nest. */
+/* Any thread but the datapath's. Does not nest. */
 void datapath_pause(struct datapath *dp);
 void datapath_resume(struct datapath *dp);
 
@@ -61,10 +61,10 @@ void datapath_port_set(struct datapath *dp, struct port *p, const struct port_co
  */
 void datapath_queues_set(struct port *p, uint32_t rx, uint32_t tx);
 
-/* The port whose socket is @path, or NULL. */
-struct port *datapath_port_of_path(struct datapath *dp, const char *path);
-
-/* For librte_vhost's callbacks, which carry nothing but a number. */
-struct datapath *datapath_of_process(void);
+/*
+ * Paused. As if the frame of @len bytes (at most an mbuf's) had come in at @p.
+ * Returns 0 or -ENOMEM, counted.
+ */
+int datapath_inject(struct datapath *dp, struct port *p, const void *bytes, uint16_t len);
 
 #endif

@@ -102,10 +102,6 @@ int eal_start(const struct switch_config *cfg, struct err *e, int ret_cores[SWIT
 		word_add(w, "--log-level=pmd.net.tap:emergency");
 		word_add(w, "--log-level=lib.ethdev:critical");
 	}
-	/* What it says in the packet path a guest could make it say without end. */
-	word_add(w, "--log-level=lib.vhost.data:emergency");
-	word_add(w, "--log-level=lib.vhost.config:%s",
-		log_level_get() < LOG_LEVEL_DEBUG ? "emergency" : "info");
 
 	/* It insists on a directory for what we have switched off. */
 	if (!mkdtemp(dir))

@@ -10,7 +10,7 @@
 
 /* Keys of a port that are settled when somebody connects, or are what it is connected to. */
 static const char *const lasting_keys[] = {"vhost-user", "client", "pci", "tap", "af-packet",
-	"pcap", "device", "queues", "offloads", "features", "packed"};
+	"pcap", "device", "queues", "offloads", "packed", "socket-mode"};
 
 static bool is_lasting(const char *key)
 {

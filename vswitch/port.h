@@ -21,6 +21,7 @@
 struct rte_mbuf;
 struct port;
 struct datapath;
+struct sd_event;
 struct egress;
 
 struct port_ops {
@@ -65,10 +66,6 @@ struct port {
 
 	struct port_vhost *vhost; /* PORT_VHOST_USER, port_vhost.h */
 
-	/* PORT_VHOST_USER; written by librte_vhost's thread */
-	_Atomic int vid; /* -1 = nobody there */
-	bool started;
-
 	/* PORT_DEVICE */
 	uint16_t dev;
 	bool has_dev, has_interrupt;
@@ -80,8 +77,8 @@ static inline void port_drop(struct port *p, enum drop_reason reason, uint64_t n
 	counter_add_shared(&p->counters.drops[reason], n);
 }
 
-int port_vhost_create(
-	const struct port_config *cfg, struct datapath *dp, struct err *e, struct port **ret);
+int port_vhost_create(const struct port_config *cfg, struct datapath *dp, struct sd_event *loop,
+	struct err *e, struct port **ret);
 int port_dev_create(
 	const struct port_config *cfg, struct datapath *dp, struct err *e, struct port **ret);
 

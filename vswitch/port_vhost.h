@@ -9,9 +9,8 @@
 #include <stdatomic.h>
 
 #include "vswitch/port.h"
+#include "vswitch/vhost_link.h"
 #include "vswitch/vring.h"
-
-struct vhost_link;
 
 struct port_vhost {
 	/* Virtio 1.2 §5.1.2: the guest receives on ring 2 * queue and sends on 2 * queue + 1. Changed
@@ -38,5 +37,10 @@ uint16_t port_vhost_tx(struct port *p, uint16_t queue, struct rte_mbuf **m, uint
 uint16_t port_vhost_tx_copy(struct port *p, uint16_t queue, struct rte_mbuf *m);
 bool port_vhost_arm(struct port *p, uint16_t queue, int *ret_fd, int *timeout_us);
 void port_vhost_disarm(struct port *p, uint16_t queue);
+
+/* Whether frames can move, *@ret_why says why not; and the link's figures. Control thread; the texts
+ * last until the next call. */
+void port_vhost_state(
+	struct port *p, bool *ret_up, const char **ret_why, struct vhost_link_stats *ret_stats);
 
 #endif

@@ -224,10 +224,9 @@ void vhost_link_destroy(struct vhost_link *l)
 	sd_event_source_disable_unref(l->io);
 	sd_event_source_disable_unref(l->wake);
 	sd_event_source_disable_unref(l->tick);
-	if (l->session.ops) {
+	if (l->session.sock >= 0)
 		vhost_session_close(&l->session);
-		vhost_session_finish(&l->session);
-	}
+	vhost_session_finish(&l->session);
 	free(l->name);
 	free(l->path);
 	free(l);

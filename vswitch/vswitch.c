@@ -5,6 +5,7 @@
 
 #include "vswitch/datapath.h"
 #include "vswitch/device.h"
+#include "vswitch/port_vhost.h"
 #include "vswitch/egress.h"
 #include "vswitch/socket.h"
 #include "vswitch/taps.h"
@@ -13,6 +14,7 @@
 struct vswitch {
 	struct datapath *dp;
 	struct switch_config cfg; /* but ports and static entries */
+	struct sd_event *loop;
 	struct port *ports[FORWARD_PORTS_MAX];
 };
 
@@ -74,7 +76,7 @@ int vswitch_port_add(struct vswitch *sw, const struct port_config *cfg, struct e
 	if (slot < 0)
 		return slot;
 	switch (cfg->kind) {
-	case PORT_VHOST_USER: r = port_vhost_create(cfg, sw->dp, e, &p); break;
+	case PORT_VHOST_USER: r = port_vhost_create(cfg, sw->dp, sw->loop, e, &p); break;
 	case PORT_PCI:
 	case PORT_TAP:
 	case PORT_AF_PACKET:
@@ -119,7 +121,9 @@ int vswitch_port_set(struct vswitch *sw, const struct port_config *cfg, struct e
 		return port_missing(cfg->name, e);
 	if (!port_config_same_backend(&p->cfg, cfg))
 		return err_set(e, EBUSY,
-			"port '%s' is connected to %s; delete it and add it again to change that",
+			"port '%s' is connected to %s; delete it and add it again to change that "
+			"or what "
+			"its guest is offered",
 			cfg->name, port_config_backend(&p->cfg));
 	r = egress_prepare(p, cfg, e);
 	if (r >= 0 && p->ops->set)
@@ -206,7 +210,7 @@ int vswitch_config_get(struct vswitch *sw, struct switch_config **ret)
 
 bool vswitch_port_next(struct vswitch *sw, unsigned int *cursor, struct vswitch_port *ret)
 {
-	const struct port *p;
+	struct port *p;
 
 	while (*cursor < FORWARD_PORTS_MAX && !sw->ports[*cursor])
 		(*cursor)++;
@@ -216,6 +220,8 @@ bool vswitch_port_next(struct vswitch *sw, unsigned int *cursor, struct vswitch_
 	*ret = (struct vswitch_port){.cfg = p->cfg};
 	ret->up = p->ops->up(p, &ret->why_down);
 	datapath_counters_get(sw->dp, p, &ret->counters);
+	if (p->vhost)
+		port_vhost_state(p, &ret->up, &ret->why_down, &ret->link);
 	fdb_port_stats_get(datapath_forward(sw->dp)->fdb, p->no, &ret->fdb);
 	return true;
 }
@@ -305,7 +311,8 @@ int vswitch_fdb_flush(
 	return 0;
 }
 
-int vswitch_create(const struct switch_config *cfg, struct err *e, struct vswitch **ret)
+int vswitch_create(
+	const struct switch_config *cfg, struct sd_event *loop, struct err *e, struct vswitch **ret)
 {
 	struct vswitch *sw = calloc(1, sizeof(*sw));
 	int r;
@@ -318,6 +325,7 @@ int vswitch_create(const struct switch_config *cfg, struct err *e, struct vswitc
 	sw->cfg.mirrors = NULL;
 	sw->cfg.nr_mirrors = 0;
 	sw->cfg.nr_ports = sw->cfg.nr_statics = 0;
+	sw->loop = loop;
 	r = datapath_create(cfg, e, &sw->dp);
 	for (size_t i = 0; i < cfg->nr_ports && r >= 0; i++)
 		r = vswitch_port_add(sw, &cfg->ports[i], e);

@@ -10,15 +10,18 @@
 #include "vswitch/config.h"
 #include "vswitch/counters.h"
 #include "vswitch/fdb.h"
+#include "vswitch/vhost_link.h"
 
 struct vswitch;
+struct sd_event;
 
 struct vswitch_port {
 	struct port_config cfg;
 	bool up;
-	const char *why_down; /* lives for ever; NULL when up */
+	const char *why_down; /* until the next call; NULL when up */
 	struct port_counters counters;
 	struct fdb_port_stats fdb;
+	struct vhost_link_stats link; /* PORT_VHOST_USER */
 };
 
 struct vswitch_core {
@@ -35,8 +38,12 @@ struct vswitch_stats {
 	uint32_t fdb_entries;
 };
 
-/* Once per process: DPDK cannot be started again. Creates the ports of @cfg, or nothing. */
-int vswitch_create(const struct switch_config *cfg, struct err *e, struct vswitch **ret);
+/*
+ * Once per process: DPDK cannot be started again. Creates the ports of @cfg, or nothing.
+ * Front ends are heard from @loop, which outlives it.
+ */
+int vswitch_create(const struct switch_config *cfg, struct sd_event *loop, struct err *e,
+	struct vswitch **ret);
 void vswitch_destroy(struct vswitch *sw);
 
 /* -EEXIST (name, socket or device), -ENOSPC, or why the port cannot be made. */
@@ -87,7 +94,6 @@ int vswitch_fdb_flush(
 
 /* The control socket: one JSON-RPC 2.0 request a line, answered by one line. */
 struct control;
-struct sd_event;
 int control_create(struct vswitch *sw, const char *path, struct sd_event *loop, struct err *e,
 	struct control **ret);
 void control_destroy(struct control *c);

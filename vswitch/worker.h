@@ -15,8 +15,6 @@
 
 #define WORKER_QUEUES (FORWARD_PORTS_MAX * PORT_QUEUES)
 
-struct rte_memzone;
-
 /* A receive queue; the thread that polls it writes it. */
 struct queue_rx {
 	struct port *port;
@@ -70,7 +68,6 @@ struct worker {
 struct datapath {
 	struct forward *fw;
 	struct rte_mempool *pool;
-	const struct rte_memzone *mz;
 	uint64_t start_cycles;
 	uint64_t ns_per_cycle; /* times 2^32 */
 

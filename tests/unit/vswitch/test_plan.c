@@ -24,6 +24,8 @@ static struct switch_config *take(const char *text)
 /* Each line has keys of its own; together they are all a port may have. */
 static const char *const described[] = {
 	"{name: a, vhost-user: /a, client: true}",
+	"{name: a, vhost-user: /a, queues: 2, offloads: [csum], packed: false, socket-mode: '0660'}",
+	"{name: a, vhost-user: /a, offloads: [tso]}",
 	"{name: a, tap: t0, mtu: 9000, isolated: true, no-learning: true}",
 	"{name: a, pci: '0000:3b:02.1', no-flood: [unknown, multicast], fdb-limit: 0}",
 	"{name: a, af-packet: eth0, vlan: {trunk: [1, 3-5, 4094], native: 4}}",
