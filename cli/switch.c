@@ -69,6 +69,7 @@ static const struct argp argp = {
 		    "fdb add MAC --port NAME [--vlan N]\n"
 		    "fdb del MAC [--vlan N]\n"
 		    "fdb flush [--port NAME] [--vlan N]\n"
+		    "balance\n"
 		    "stats [NAME] [--prometheus]\n"
 		    "mirror add|del|list ... (see mirror --help)",
 	.doc = "A switch between guests' virtio network cards and other ports.\v"

@@ -114,6 +114,11 @@ static void text_print(const json_t *result)
 	fputs(json_is_string(result) ? json_string_value(result) : "", stdout);
 }
 
+static void balance_print(const json_t *result)
+{
+	printf("%" PRId64 " moved\n", (int64_t)json_integer_value(result));
+}
+
 static const struct command {
 	const char *noun, *verb;
 	const char *method;
@@ -131,6 +136,7 @@ static const struct command {
 	{"fdb", "add", "fdb.add", mac_params, done_print},
 	{"fdb", "del", "fdb.del", mac_params, done_print},
 	{"fdb", "flush", "fdb.flush", none_params, done_print},
+	{"balance", NULL, "balance", none_params, balance_print},
 	{"stats", NULL, "stats", name_or_none_params, switch_stats_print},
 };
 

@@ -214,6 +214,25 @@ void switch_fdb_print(const json_t *list)
 	table_print(&t);
 }
 
+/* Only when there is something to compare. */
+static void threads_print(const json_t *o)
+{
+	const json_t *threads = json_object_get(o, "threads"), *t, *p, *q;
+	size_t i, j;
+
+	if (json_array_size(threads) < 2)
+		return;
+	printf("\n%-6s %7s\n", "CORE", "BUSY %");
+	json_array_foreach(threads, i, t) printf("%-6" PRId64 " %7.1f\n", number_of(t, "core"),
+		json_real_value(json_object_get(t, "busy")));
+	printf("\n%-16s %5s %5s %7s\n", "PORT", "QUEUE", "CORE", "BUSY %");
+	json_array_foreach(json_object_get(o, "ports"), i, p)
+		json_array_foreach(json_object_get(p, "rx-queues"), j, q)
+			printf("%-16s %5" PRId64 " %5" PRId64 " %7.1f\n", text_of(p, "name"),
+				number_of(q, "queue"), number_of(q, "core"),
+				json_real_value(json_object_get(q, "busy")));
+}
+
 void switch_stats_print(const json_t *o)
 {
 	struct table t = {.columns = 6};
@@ -245,6 +264,7 @@ void switch_stats_print(const json_t *o)
 		cell_add(&t, "%s", drops);
 	}
 	table_print(&t);
+	threads_print(o);
 }
 
 static void pair_print(const char *key, const json_t *pair)

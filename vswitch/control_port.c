@@ -53,6 +53,7 @@ static json_t *port_json(const struct vswitch_port *p, bool counters)
 	if (p->why_down && !p->up)
 		json_object_set_new(o, "why-down", json_string(p->why_down));
 	json_object_set_new(o, "addresses", json_integer(p->fdb.entries));
+	json_object_set_new(o, "rx-queues", control_queues_json(p));
 	if (p->cfg.kind == PORT_VHOST_USER)
 		link_set(o, &p->link, counters);
 	if (!counters)

@@ -15,6 +15,7 @@ static void stats(void *ctx, const json_t *params, struct rpc_answer *a)
 		"busy-rounds", (json_int_t)s.busy_rounds, "busy-cycles", (json_int_t)s.busy_cycles,
 		"sleeps", (json_int_t)s.sleeps, "addresses", (int)s.fdb_entries, "ports",
 		control_ports_json(ctx, true));
+	json_object_set_new(a->result, "threads", control_threads_json(&s));
 }
 
 const struct rpc_method control_stats_methods[] = {

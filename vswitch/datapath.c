@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/cleanup.h"
+#include "vswitch/balance.h"
 #include "vswitch/eal.h"
 #include "vswitch/egress.h"
 #include "vswitch/offload_mbuf.h"
@@ -522,7 +524,7 @@ void datapath_stats_get(const struct datapath *dp, unsigned int i, struct datapa
 		.busy_rounds = counter_read(&w->stats.busy_rounds),
 		.busy_cycles = counter_read(&w->stats.busy_cycles),
 		.sleeps = counter_read(&w->stats.sleeps),
-		.cycles = rte_rdtsc() - dp->start_cycles,
+		.load = counter_read(&w->stats.load),
 	};
 }
 
@@ -535,15 +537,116 @@ void datapath_counters_get(
 		port_counters_add(ret, &dp->workers[i]->ports[p->no].counters);
 }
 
-int datapath_queue_core(const struct datapath *dp, const struct port *p, unsigned int queue)
+bool datapath_queue_get(const struct datapath *dp, const struct port *p, unsigned int queue,
+	int *ret_core, uint64_t *ret_load)
 {
-	return dp->workers[dp->rx[p->no][queue].worker]->core;
+	const struct queue_rx *rx = &dp->rx[p->no][queue];
+
+	if (queue >= PORT_QUEUES || !(atomic_load(&p->rx_live) >> queue & 1))
+		return false;
+	*ret_core = dp->workers[rx->worker]->core;
+	*ret_load = counter_read(&rx->load);
+	return true;
+}
+
+uint64_t datapath_hz(void)
+{
+	return rte_get_tsc_hz();
+}
+
+static uint16_t core_worker(const struct datapath *dp, int core)
+{
+	for (unsigned int i = 0; i < dp->nr_workers; i++)
+		if (dp->workers[i]->core == core)
+			return (uint16_t)i;
+	return BALANCE_NONE;
+}
+
+int datapath_cores_check(const struct datapath *dp, const struct port_config *cfg, struct err *e)
+{
+	for (unsigned int i = 0; i < cfg->nr_rx_cores; i++)
+		if (core_worker(dp, cfg->rx_cores[i]) == BALANCE_NONE)
+			return err_set(e, EINVAL,
+				"port '%s': rx-cores: there is no datapath thread on CPU %d; "
+				"cores says where there are some",
+				cfg->name, cfg->rx_cores[i]);
+	return 0;
+}
+
+static struct balance_queue queue_describe(
+	const struct datapath *dp, const struct port *p, unsigned int queue)
+{
+	const struct port_config *cfg = &p->cfg;
+	const struct queue_rx *rx = &dp->rx[p->no][queue];
+
+	return (struct balance_queue){
+		.load = counter_read(&rx->load),
+		.fixed = cfg->nr_rx_cores ? core_worker(dp, cfg->rx_cores[queue % cfg->nr_rx_cores])
+					  : BALANCE_NONE,
+		.thread = rx->worker,
+	};
+}
+
+/* Paused. What is not live yet goes to the threads in turn. */
+static int queues_assign(struct datapath *dp)
+{
+	_cleanup_free_ struct balance_queue *q = calloc(WORKER_QUEUES, sizeof(*q));
+	uint32_t counts[FORWARD_PORTS_MAX];
+	unsigned int n = 0;
+	int moved;
+
+	if (!q)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < dp->nr_active; i++) {
+		/* A port whose peer has not come yet will have its first. */
+		counts[i] = atomic_load(&dp->active[i]->rx_live) | 1;
+		for (unsigned int j = 0; j < PORT_QUEUES; j++)
+			if (counts[i] >> j & 1)
+				q[n++] = queue_describe(dp, dp->active[i], j);
+	}
+	moved = balance(q, n, dp->nr_workers);
+	if (moved < 0)
+		return moved;
+	n = 0;
+	for (unsigned int i = 0; i < dp->nr_active; i++) {
+		struct port *p = dp->active[i];
+		uint16_t first = q[n].thread;
+
+		for (unsigned int j = 0; j < PORT_QUEUES; j++) {
+			struct queue_rx *rx = &dp->rx[p->no][j];
+
+			if (counts[i] >> j & 1) {
+				rx->worker = q[n++].thread;
+				continue;
+			}
+			rx->worker = queue_describe(dp, p, j).fixed;
+			if (rx->worker == BALANCE_NONE)
+				rx->worker = (uint16_t)((first + j) % dp->nr_workers);
+		}
+	}
+	layout_change(dp);
+	return moved;
+}
+
+int datapath_balance(struct datapath *dp)
+{
+	int r;
+
+	datapath_pause(dp);
+	r = queues_assign(dp);
+	datapath_resume(dp);
+	return r;
 }
 
 void datapath_port_insert(struct datapath *dp, struct port *p)
 {
 	for (unsigned int i = 0; i < PORT_QUEUES; i++)
-		dp->rx[p->no][i] = (struct queue_rx){.port = p, .queue = (uint16_t)i, .fd = -1};
+		dp->rx[p->no][i] = (struct queue_rx){
+			.port = p,
+			.queue = (uint16_t)i,
+			.worker = i ? (uint16_t)(i % dp->nr_workers) : BALANCE_NONE,
+			.fd = -1,
+		};
 	for (unsigned int i = 0; i < dp->nr_workers; i++)
 		dp->workers[i]->ports[p->no].counters = (struct port_counters){0};
 	dp->by_no[p->no] = p;
@@ -552,6 +655,9 @@ void datapath_port_insert(struct datapath *dp, struct port *p)
 	egress_apply(p, datapath_now_ns(dp));
 	fdb_limit_set(dp->fw->fdb, p->no, p->cfg.fdb_limit);
 	taps_apply(dp);
+	/* Without memory to plan with, the first thread takes it. */
+	if (queues_assign(dp) < 0)
+		dp->rx[p->no][0].worker = 0;
 	layout_change(dp);
 }
 
@@ -562,6 +668,7 @@ void datapath_port_set(struct datapath *dp, struct port *p, const struct port_co
 	egress_apply(p, datapath_now_ns(dp));
 	fdb_limit_set(dp->fw->fdb, p->no, cfg->fdb_limit);
 	taps_apply(dp);
+	queues_assign(dp);
 }
 
 void datapath_port_remove(struct datapath *dp, struct port *p)
@@ -576,6 +683,7 @@ void datapath_port_remove(struct datapath *dp, struct port *p)
 	dp->fw->ports[p->no] = (struct forward_port){0};
 	fdb_flush(dp->fw->fdb, p->no, FDB_ANY_VLAN, true);
 	taps_apply(dp);
+	queues_assign(dp);
 	layout_change(dp);
 }
 

@@ -20,7 +20,7 @@ struct datapath_stats {
 	int core;
 	uint64_t rounds, busy_rounds, sleeps;
 	uint64_t busy_cycles; /* of the TSC; in rounds that moved something */
-	uint64_t cycles;      /* since the start */
+	uint64_t load;        /* the same, a second, of the last seconds */
 };
 
 /* Start DPDK as @cfg says and a datapath without ports. Once per process. */
@@ -43,8 +43,19 @@ void datapath_stats_get(const struct datapath *dp, unsigned int i, struct datapa
 /* Of all threads together. Any thread. */
 void datapath_counters_get(
 	const struct datapath *dp, const struct port *p, struct port_counters *ret);
-/* The CPU of the thread that polls receive queue @queue of @p. Control thread. */
-int datapath_queue_core(const struct datapath *dp, const struct port *p, unsigned int queue);
+/*
+ * The CPU of the thread that polls receive queue @queue of @p, and what it costs, cycles a second.
+ * Returns whether it is live. Control thread.
+ */
+bool datapath_queue_get(const struct datapath *dp, const struct port *p, unsigned int queue,
+	int *ret_core, uint64_t *ret_load);
+uint64_t datapath_hz(void);
+
+/* Divide the queues anew. Returns how many moved, or -ENOMEM. Control thread, not paused. */
+int datapath_balance(struct datapath *dp);
+
+/* Is there a thread on each CPU that @cfg names? -EINVAL if not. */
+int datapath_cores_check(const struct datapath *dp, const struct port_config *cfg, struct err *e);
 /* The clock the table's entries are stamped by. */
 uint32_t datapath_now_s(const struct datapath *dp);
 

@@ -75,6 +75,9 @@ int vswitch_port_add(struct vswitch *sw, const struct port_config *cfg, struct e
 
 	if (slot < 0)
 		return slot;
+	r = datapath_cores_check(sw->dp, cfg, e);
+	if (r < 0)
+		return r;
 	switch (cfg->kind) {
 	case PORT_VHOST_USER: r = port_vhost_create(cfg, sw->dp, sw->loop, e, &p); break;
 	case PORT_PCI:
@@ -125,7 +128,9 @@ int vswitch_port_set(struct vswitch *sw, const struct port_config *cfg, struct e
 			"or what "
 			"its guest is offered",
 			cfg->name, port_config_backend(&p->cfg));
-	r = egress_prepare(p, cfg, e);
+	r = datapath_cores_check(sw->dp, cfg, e);
+	if (r >= 0)
+		r = egress_prepare(p, cfg, e);
 	if (r >= 0 && p->ops->set)
 		r = p->ops->set(p, cfg, e);
 	if (r < 0)
@@ -222,6 +227,14 @@ bool vswitch_port_next(struct vswitch *sw, unsigned int *cursor, struct vswitch_
 	datapath_counters_get(sw->dp, p, &ret->counters);
 	if (p->vhost)
 		port_vhost_state(p, &ret->up, &ret->why_down, &ret->link);
+	ret->cycles_per_s = datapath_hz();
+	for (unsigned int i = 0; i < VSWITCH_QUEUES; i++) {
+		struct vswitch_queue *q = &ret->queues[ret->nr_queues];
+
+		q->no = (int)i;
+		if (datapath_queue_get(sw->dp, p, i, &q->core, &q->load))
+			ret->nr_queues++;
+	}
 	fdb_port_stats_get(datapath_forward(sw->dp)->fdb, p->no, &ret->fdb);
 	return true;
 }
@@ -234,13 +247,27 @@ void vswitch_stats_get(struct vswitch *sw, struct vswitch_stats *ret)
 
 		datapath_stats_get(sw->dp, i, &s);
 		ret->cores[i] = (struct vswitch_core){
-			s.core, s.rounds, s.busy_rounds, s.busy_cycles, s.cycles, s.sleeps};
+			.core = s.core,
+			.rounds = s.rounds,
+			.busy_rounds = s.busy_rounds,
+			.busy_cycles = s.busy_cycles,
+			.load = s.load,
+			.cycles_per_s = datapath_hz(),
+			.sleeps = s.sleeps,
+		};
 		ret->rounds += s.rounds;
 		ret->busy_rounds += s.busy_rounds;
 		ret->busy_cycles += s.busy_cycles;
 		ret->sleeps += s.sleeps;
 	}
 	ret->fdb_entries = fdb_count(datapath_forward(sw->dp)->fdb);
+}
+
+int vswitch_balance(struct vswitch *sw, struct err *e)
+{
+	int n = datapath_balance(sw->dp);
+
+	return n < 0 ? err_set(e, -n, "out of memory") : n;
 }
 
 int vswitch_fdb_list(struct vswitch *sw, struct fdb_entry **ret, size_t *ret_n)

@@ -15,6 +15,13 @@
 struct vswitch;
 struct sd_event;
 
+#define VSWITCH_QUEUES 16
+
+struct vswitch_queue {
+	int no, core;
+	uint64_t load; /* of the last seconds, cycles a second; 0 when there is but one thread */
+};
+
 struct vswitch_port {
 	struct port_config cfg;
 	bool up;
@@ -22,12 +29,17 @@ struct vswitch_port {
 	struct port_counters counters;
 	struct fdb_port_stats fdb;
 	struct vhost_link_stats link; /* PORT_VHOST_USER */
+	struct vswitch_queue queues[VSWITCH_QUEUES]; /* to receive from, that are live */
+	unsigned int nr_queues;
+	uint64_t cycles_per_s;
 };
 
 struct vswitch_core {
 	int core;
 	uint64_t rounds, busy_rounds;
-	uint64_t busy_cycles, cycles; /* in rounds that moved frames; since the start */
+	uint64_t busy_cycles; /* in rounds that moved frames */
+	uint64_t load;        /* of the last seconds, cycles a second */
+	uint64_t cycles_per_s;
 	uint64_t sleeps;
 };
 
@@ -79,6 +91,9 @@ int vswitch_apply(struct vswitch *sw, const struct switch_config *want, bool dry
 /* The first port numbered @*cursor or higher; false at the end. Start with 0. */
 bool vswitch_port_next(struct vswitch *sw, unsigned int *cursor, struct vswitch_port *ret);
 void vswitch_stats_get(struct vswitch *sw, struct vswitch_stats *ret);
+
+/* Give the receive queues to the threads by what they cost now. Returns how many moved, or -ENOMEM. */
+int vswitch_balance(struct vswitch *sw, struct err *e);
 
 /* All entries as they are at one moment; ages in seen_s. The caller frees *@ret. -ENOMEM */
 int vswitch_fdb_list(struct vswitch *sw, struct fdb_entry **ret, size_t *ret_n);

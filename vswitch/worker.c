@@ -144,6 +144,28 @@ static int layout_take(struct worker *w, uint32_t layout)
 	return 0;
 }
 
+/* Once a second: half of what it was, half of what it is. */
+static void load_take(struct worker *w, uint32_t now_s)
+{
+	struct datapath *dp = w->dp;
+	uint32_t passed = now_s - w->load_s;
+	uint64_t busy = w->stats.busy_cycles;
+
+	w->load_s = now_s;
+	counter_set(&w->stats.load, (w->stats.load + (busy - w->busy_at) / passed) / 2);
+	w->busy_at = busy;
+	for (unsigned int i = 0; i < dp->nr_active && dp->nr_workers > 1; i++)
+		for (unsigned int j = 0; j < PORT_QUEUES; j++) {
+			struct queue_rx *rx = &dp->rx[dp->active[i]->no][j];
+
+			if (rx->worker != w->no)
+				continue;
+			counter_set(
+				&rx->load, (rx->load + (rx->cycles - rx->cycles_at) / passed) / 2);
+			rx->cycles_at = rx->cycles;
+		}
+}
+
 static void let_go(struct worker *w)
 {
 	pthread_mutex_unlock(&w->lock);
@@ -238,6 +260,8 @@ static int worker_loop(void *arg)
 		if (!w->nr_hot && w->layout == layout)
 			worker_sleep(w);
 		now_s = (uint32_t)(w->now_ns / 1000000000u);
+		if (now_s != w->load_s)
+			load_take(w, now_s);
 		if (!w->no && now_s != w->aged_s) {
 			if (fdb_age(dp->fw->fdb, now_s, AGE_AT_ONCE) < AGE_AT_ONCE)
 				w->aged_s = now_s;

@@ -23,7 +23,8 @@ struct queue_rx {
 	int fd;          /* what would wake us, once it is watched */
 	bool armed, resting;
 	uint64_t busy_ns;           /* it had something then */
-	uint64_t cycles, cycles_at; /* spent on its frames; then, when last balanced */
+	uint64_t cycles, cycles_at; /* spent on its frames; then, when @load was made */
+	uint64_t load;              /* of the last seconds, cycles a second */
 } __attribute__((aligned(64)));
 
 struct queue_tx {
@@ -50,7 +51,8 @@ struct worker {
 	uint32_t layout;  /* of which hot[] was made */
 	uint64_t look_ns; /* when to look for queues that are to be woken */
 	uint64_t slow_ns; /* when to ask those that cannot wake us */
-	uint32_t aged_s;
+	uint32_t aged_s, load_s;
+	uint64_t busy_at; /* of stats.busy_cycles, when stats.load was made */
 
 	/* Receive queues: polled in every round, and resting with nothing that would wake us. */
 	struct queue_rx *hot[WORKER_QUEUES], *slow[WORKER_QUEUES];
