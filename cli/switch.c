@@ -71,7 +71,8 @@ static const struct argp argp = {
 		    "fdb flush [--port NAME] [--vlan N]\n"
 		    "balance\n"
 		    "stats [NAME] [--prometheus]\n"
-		    "mirror add|del|list ... (see mirror --help)",
+		    "mirror add|del|list ... (see mirror --help)\n"
+		    "capture PORT -w FILE ... (see capture --help)",
 	.doc = "A switch between guests' virtio network cards and other ports.\v"
 	       "KEY=VALUE is such as vhost-user=/run/a.sock, mtu=9000, vlan.access=7 or "
 	       "vlan.trunk=10,20-30; DESCRIPTION is one entry of the file's \"ports\", such as "
@@ -89,6 +90,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } own_options[] = {
 	{"mirror", switch_mirror},
+	{"capture", switch_capture},
 };
 
 /* The first word that is neither an option nor the path behind --socket. */

@@ -31,6 +31,7 @@ int switch_ask(const struct switch_arguments *a);
 
 /* Commands with options of their own. Return the exit status. */
 int switch_mirror(int argc, char **argv);
+int switch_capture(int argc, char **argv);
 
 /* The control socket: @given or the environment's. NULL with EDESTADDRREQ: neither. */
 const char *switch_socket(const char *given, struct err *e);

@@ -119,6 +119,14 @@ void capture_wake(struct capture *c)
 	(void)!write(c->event_fd, &one, sizeof(one));
 }
 
+void capture_end(struct capture *c)
+{
+	const uint64_t one = 1;
+
+	atomic_store(&c->shared->ended, 1);
+	(void)!write(c->event_fd, &one, sizeof(one));
+}
+
 int capture_reader_init(struct capture_reader *r, int memory_fd, int event_fd, struct err *e)
 {
 	void *p = mmap(NULL, sizeof(struct capture_shared), PROT_READ | PROT_WRITE, MAP_SHARED,

@@ -26,7 +26,8 @@ struct capture_shared {
 	_Atomic uint64_t dropped; /* frames left out; the switch's */
 	_Atomic uint64_t tail;    /* bytes read; the reader's */
 	_Atomic uint32_t waiting; /* wake me */
-	uint8_t pad[4096 - 28];
+	_Atomic uint32_t ended;   /* the port is gone; the switch's */
+	uint8_t pad[4096 - 32];
 	uint8_t data[CAPTURE_BYTES];
 };
 
@@ -73,6 +74,9 @@ uint8_t *capture_begin(struct capture *c, uint32_t direction, uint64_t time_ns, 
 void capture_commit(struct capture *c);
 /* Wake the reader if it sleeps. Behind the last capture_commit() of a burst. */
 void capture_wake(struct capture *c);
+
+/* Nothing more will come: the port is gone. */
+void capture_end(struct capture *c);
 
 /* Take the two descriptors the switch gave. Returns 0 or a negative errno; then they are the caller's. */
 int capture_reader_init(struct capture_reader *r, int memory_fd, int event_fd, struct err *e);

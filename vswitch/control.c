@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "vswitch/control.h"
 #include "vswitch/socket.h"
+#include "vswitch/taps.h"
 
 #define CLIENTS_MAX  16
 #define REQUEST_MAX  (4u << 20) /* a configuration of a MiB, quoted */
@@ -24,6 +25,7 @@ static const struct rpc_method *const groups[] = {
 	control_stats_methods,
 	control_mirror_methods,
 	control_threads_methods,
+	control_capture_methods,
 	NULL,
 };
 
@@ -33,8 +35,10 @@ struct client {
 	int fd;
 	char *in, *out;
 	size_t in_len, in_max, out_len, out_at;
-	uint64_t seen; /* when it last sent something, in events */
-	bool leaving;  /* once it has its answer */
+	uint64_t seen;           /* when it last sent something, in events */
+	bool leaving;            /* once it has its answer */
+	bool passes;             /* what @capture needs goes with the next answer */
+	struct capture *capture; /* ends with the connection */
 };
 
 struct control {
@@ -54,6 +58,8 @@ static void client_destroy(struct client *c)
 	for (unsigned int i = 0; i < CLIENTS_MAX; i++)
 		if (control->clients[i] == c)
 			control->clients[i] = NULL;
+	if (c->capture)
+		taps_capture_del(vswitch_datapath(control->sw), c->capture);
 	sd_event_source_unref(c->source);
 	fd_close(c->fd);
 	free(c->in);
@@ -61,11 +67,47 @@ static void client_destroy(struct client *c)
 	free(c);
 }
 
+static ssize_t client_push(struct client *c)
+{
+	const int fds[2] = {
+		c->passes ? c->capture->memory_fd : -1, c->passes ? c->capture->event_fd : -1};
+	struct iovec iov = {c->out + c->out_at, c->out_len - c->out_at};
+	char control[CMSG_SPACE(sizeof(fds))] = {0};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t n;
+
+	if (c->passes) {
+		m.msg_control = control;
+		m.msg_controllen = sizeof(control);
+		*CMSG_FIRSTHDR(&m) = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(fds)),
+			.cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS};
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), fds, sizeof(fds));
+	}
+	n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+	c->passes = c->passes && n < 0;
+	return n;
+}
+
+/* A request may have begun a capture. A second one of the same client takes the place of the first. */
+static void client_capture(struct client *c)
+{
+	struct datapath *dp = vswitch_datapath(c->control->sw);
+	struct capture *fresh = taps_capture_take(dp);
+
+	if (!fresh)
+		return;
+	if (c->capture)
+		taps_capture_del(dp, c->capture);
+	c->capture = fresh;
+	c->passes = true;
+}
+
 /* Returns false when the client is to go. */
 static bool client_write(struct client *c)
 {
 	while (c->out_at < c->out_len) {
-		ssize_t n = send(c->fd, c->out + c->out_at, c->out_len - c->out_at, MSG_NOSIGNAL);
+		ssize_t n = client_push(c);
 
 		if (n < 0)
 			return errno == EAGAIN || errno == EINTR;
@@ -95,7 +137,10 @@ static bool client_serve(struct client *c)
 	while (!c->out && !c->leaving && (end = memchr(c->in, '\n', c->in_len))) {
 		size_t len = (size_t)(end - c->in);
 
-		if (rpc_serve(groups, c->control->sw, c->in, len, &text) < 0)
+		int r = rpc_serve(groups, c->control->sw, c->in, len, &text);
+
+		client_capture(c);
+		if (r < 0)
 			return false;
 		c->in_len -= len + 1;
 		memmove(c->in, end + 1, c->in_len);
@@ -148,7 +193,10 @@ static int on_client(sd_event_source *s, int fd, uint32_t events, void *ctx)
 	return 0;
 }
 
-/* A place for one more. Who sits there and asks nothing makes way, the longest silent first. */
+/*
+ * A place for one more. Who sits there and asks nothing makes way, the longest silent first; but not who
+ * captures, of whom there are fewer.
+ */
 static unsigned int place_make(struct control *control)
 {
 	unsigned int place = 0;
@@ -156,7 +204,9 @@ static unsigned int place_make(struct control *control)
 	for (unsigned int i = 0; i < CLIENTS_MAX; i++) {
 		if (!control->clients[i])
 			return i;
-		if (control->clients[i]->seen < control->clients[place]->seen)
+		if (control->clients[place]->capture ||
+			(!control->clients[i]->capture &&
+				control->clients[i]->seen < control->clients[place]->seen))
 			place = i;
 	}
 	client_destroy(control->clients[place]);

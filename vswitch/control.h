@@ -15,6 +15,7 @@ extern const struct rpc_method control_fdb_methods[];
 extern const struct rpc_method control_stats_methods[];
 extern const struct rpc_method control_mirror_methods[];
 extern const struct rpc_method control_threads_methods[];
+extern const struct rpc_method control_capture_methods[];
 
 /* All ports, with their counters or without. A new reference. */
 json_t *control_ports_json(struct vswitch *sw, bool counters);

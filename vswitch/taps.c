@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/cleanup.h"
 #include "vswitch/offload_mbuf.h"
 #include "vswitch/taps.h"
 #include "vswitch/worker.h"
@@ -175,8 +176,10 @@ void taps_apply(struct datapath *dp)
 	}
 	/* Another port may get the number of one that has gone. */
 	for (unsigned int j = 0; j < t->nr_captures; j++)
-		if (t->captures[j]->port != MIRROR_NO_PORT && !dp->by_no[t->captures[j]->port])
+		if (t->captures[j]->port != MIRROR_NO_PORT && !dp->by_no[t->captures[j]->port]) {
 			t->captures[j]->port = MIRROR_NO_PORT;
+			capture_end(t->captures[j]);
+		}
 }
 
 void taps_finish(struct taps *t)
@@ -237,11 +240,20 @@ int taps_capture_add(struct datapath *dp, const char *port, uint8_t directions, 
 	r = capture_create(port_no(dp, port), directions, snaplen, e, ret);
 	if (r < 0)
 		return r;
+	/* One of the same batch of requests. */
+	if (t->fresh)
+		taps_capture_del(dp, taps_capture_take(dp));
+	t->fresh = *ret;
 	datapath_pause(dp);
 	t->captures[t->nr_captures++] = *ret;
 	taps_apply(dp);
 	datapath_resume(dp);
 	return 0;
+}
+
+struct capture *taps_capture_take(struct datapath *dp)
+{
+	return ptr_steal(dp->taps.fresh);
 }
 
 void taps_capture_del(struct datapath *dp, struct capture *c)

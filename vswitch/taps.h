@@ -21,6 +21,7 @@ struct taps {
 	struct mirrors mirrors;
 	struct capture *captures[CAPTURES_MAX];
 	unsigned int nr_captures;
+	struct capture *fresh; /* nobody has taken it yet; the control thread's */
 };
 
 /* Datapath thread: @n frames are seen at @p in direction @dir (MIRROR_*), which is in p->tapped. */
@@ -40,9 +41,11 @@ int taps_mirror_del(struct datapath *dp, const char *name, struct err *e);
 /* Lives until the next change. */
 const struct mirrors *taps_mirrors(const struct datapath *dp);
 
-/* See capture_create(). -ENOENT: no such port; -ENOSPC: CAPTURES_MAX. Ends by taps_capture_del(). */
+/* See capture_create(). -ENOENT: no such port; -ENOSPC: CAPTURES_MAX. */
 int taps_capture_add(struct datapath *dp, const char *port, uint8_t directions, uint32_t snaplen,
 	struct err *e, struct capture **ret);
+/* The one that was added last and not taken yet, or NULL: it then ends with who asked for it. */
+struct capture *taps_capture_take(struct datapath *dp);
 void taps_capture_del(struct datapath *dp, struct capture *c);
 
 #endif

@@ -346,6 +346,151 @@ def mirror_again(a, b, c):
     return 42 in [number(f) for f in c.collect(1, 1)]
 
 
+def pcapng_read(data):
+    """A reader of our own: the blocks as dictionaries, or an exception where the file is not valid."""
+    blocks = []
+    while data:
+        kind, size = struct.unpack("<II", data[:8])
+        if size % 4 or size < 12 or struct.unpack("<I", data[size - 4:size])[0] != size:
+            raise ValueError("lengths of a block do not agree")
+        body, data = data[8:size - 4], data[size:]
+        b = {"kind": kind}
+        if kind == 0x0a0d0d0a:
+            b["magic"], b["major"], b["minor"], _ = struct.unpack("<IHHq", body[:16])
+            opts = body[16:]
+        elif kind == 1:
+            b["link"], _, b["snaplen"] = struct.unpack("<HHI", body[:8])
+            opts = body[8:]
+        elif kind == 6:
+            _, hi, lo, n, b["len"] = struct.unpack("<IIIII", body[:20])
+            b["time"], b["bytes"] = hi << 32 | lo, body[20:20 + n]
+            opts = body[20 + (n + 3) // 4 * 4:]
+        elif kind == 5:
+            opts = body[12:]
+        else:
+            raise ValueError("unknown block")
+        b["options"] = {}
+        while opts:
+            code, n = struct.unpack("<HH", opts[:4])
+            if code == 0:
+                break
+            b["options"][code] = opts[4:4 + n]
+            opts = opts[4 + (n + 3) // 4 * 4:]
+        blocks.append(b)
+    kinds = [b["kind"] for b in blocks]
+    if kinds[:2] != [0x0a0d0d0a, 1] or set(kinds[2:]) - {5, 6}:
+        raise ValueError("blocks in a wrong order")
+    return blocks
+
+
+class Capture:
+    def __init__(self, sw, *words):
+        self.file = sw.dir + "/capture.pcapng"
+        if os.path.exists(self.file):
+            os.unlink(self.file)
+        self.process = subprocess.Popen([VIADUCT, "switch", "--socket", sw.control, "--json", "capture", *words,
+                                         "-w", self.file], stderr=subprocess.PIPE, text=True)
+        # The header is there once the switch has begun.
+        wait_for(lambda: os.path.exists(self.file) and os.path.getsize(self.file) > 28
+                 or self.process.poll() is not None)
+
+    def end(self, how=signal.SIGINT):
+        if how:
+            self.process.send_signal(how)
+        err = self.process.communicate(timeout=20)[1]
+        self.summary = json.loads(err) if err.startswith("{") else err
+        return self.read()
+
+    def read(self):
+        with open(self.file, "rb") as f:
+            self.blocks = pcapng_read(f.read())
+        return [b for b in self.blocks if b["kind"] == 6]
+
+
+def check_capture(sw, st):
+    a, b = st["a"], st["b"]
+    learn(st)
+    started = time.time_ns()
+    c = Capture(sw, "a")
+    a.send(frame(mac(2), mac(1), 1))
+    b.send(frame(mac(1), mac(2), 2, size=1514))
+    wait_for(lambda: len([x for x in c.read() if x]) >= 2)
+    ok("frames are in the file while it is written", len(c.read()) == 2)
+    got = c.end()
+    ok("a capture ends when interrupted", c.process.returncode == 0, c.process.returncode, c.summary)
+    ok("its file is pcapng with all there is", [number(x["bytes"]) for x in got] == [1, 2], got)
+    ok("frames say which way they went", [x["options"][2] for x in got] == [b"\1\0\0\0", b"\2\0\0\0"])
+    ok("and when", all(started <= x["time"] <= time.time_ns() for x in got) and got[0]["time"] <= got[1]["time"])
+    ok("and how long they were", [x["len"] for x in got] == [60, 1514])
+    ok("the interface has the port's name and counts nanoseconds",
+       c.blocks[1]["options"][2] == b"a" and c.blocks[1]["options"][9] == b"\x09" and c.blocks[1]["link"] == 1)
+    ok("the end says how many were seen and lost", c.blocks[-1]["kind"] == 5 and c.blocks[-1]["options"][4] ==
+       struct.pack("<Q", 2) and c.blocks[-1]["options"][5] == bytes(8), c.blocks[-1])
+    for tool, words in ("capinfos", ["-c"]), ("tcpdump", ["-nr"]), ("tshark", ["-r"]):
+        if shutil.which(tool):
+            r = subprocess.run([tool, *words, c.file], capture_output=True, text=True, check=False)
+            ok(tool + " reads it", r.returncode == 0, r.stderr)
+
+    c = Capture(sw, "a", "--direction", "in", "--count", "2", "--size", "20", "--filter", "ether[14:2] >= 11")
+    for i in 10, 11, 12, 13:
+        a.send(frame(mac(2), mac(1), i))
+        b.send(frame(mac(1), mac(2), i))
+    got = c.end(None)
+    ok("it ends by itself after so many that pass the filter, cut to size, one way only",
+       [(number(x["bytes"]), len(x["bytes"]), x["len"]) for x in got] == [(11, 20, 60), (12, 20, 60)] and
+       c.blocks[1]["snaplen"] == 20 and c.blocks[1]["options"][11] == b"\0ether[14:2] >= 11", got)
+    r = sw.run("capture", "a", "-w", "-", "--filter", "no such thing")
+    ok("a filter that is none is refused", r.returncode == 1 and "filter" in r.stderr, r)
+    r = sw.run("capture", "z", "-w", "-")
+    ok("a port that is none is refused", r.returncode == 1 and "no port 'z'" in r.stderr, r)
+
+    # A reader that stands still: the ring fills, the traffic does not notice.
+    learn(st)
+    c = Capture(sw, "a", "--direction", "in")
+    c.process.send_signal(signal.SIGSTOP)
+    n, lost = 6000, 0
+    b.drain()
+    for i in range(n):
+        a.send(frame(mac(2), mac(1), i, size=1514))
+        if i % 50 == 49:
+            lost += 50 - len(b.collect(50, 2))
+    ok("a reader that stands still costs the traffic nothing", lost == 0, lost)
+    c.process.send_signal(signal.SIGCONT)
+    a.send(frame(mac(2), mac(1), 7777))
+    got = c.end()
+    told = sum(struct.unpack("<Q", x["options"].get(4, bytes(8)))[0] for x in got)
+    ok("what it missed is counted, in the file and at the end",
+       c.summary["dropped"] > 1000 and len(got) + c.summary["dropped"] >= n and told in (0, c.summary["dropped"])
+       and struct.unpack("<Q", c.blocks[-1]["options"][5])[0] == c.summary["dropped"], c.summary, len(got), told)
+
+    # Eight captures at most; killed ones make room.
+    many = [Capture(sw, "a") for _ in range(8)]
+    r = sw.run("capture", "a", "-w", "-")
+    ok("there is an end to how many there are", r.returncode == 1 and "8 captures" in r.stderr, r)
+    for m in many:
+        m.process.kill()
+        m.process.wait()
+        m.process.stderr.close()
+    c = None
+
+    def again():
+        nonlocal c
+        c = Capture(sw, "a")
+        return c.process.poll() is None
+    ok("a capture ends with its client, also by kill -9", wait_for(again))
+    sw.run("port", "del", "a")
+    c.process.wait(10)
+    ok("and with its port", "was deleted" in c.process.stderr.read())
+    c.process.stderr.close()
+    sw.run("port", "add", sw.description("a"))
+    c = Capture(sw, "b")
+    sw.stop()
+    c.process.wait(10)
+    ok("and with the switch", "switch ended" in c.process.stderr.read())
+    c.process.stderr.close()
+    sw.start()
+
+
 def main():
     namespace_enter()
     with tempfile.TemporaryDirectory() as work:
@@ -355,6 +500,7 @@ def main():
             sw.start()
             check_shaping(sw, st)
             check_mirrors(sw, st)
+            check_capture(sw, st)
             sw.stop()
         finally:
             if sw.process:
