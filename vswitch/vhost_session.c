@@ -182,7 +182,7 @@ static int set_features(struct vhost_session *s, uint64_t features, struct err *
 
 	if (extra) {
 		features_list(extra, names, sizeof(names));
-		return err_set(e, ENOTSUP,
+		return err_set(e, EINVAL,
 			"SET_FEATURES asks for 0x%" PRIx64
 			" (%s ), which this port does not offer; if a guest had them before, give "
 			"them back to the port or restart the guest",
@@ -200,7 +200,7 @@ static int set_features(struct vhost_session *s, uint64_t features, struct err *
 static int set_protocol_features(struct vhost_session *s, uint64_t features, struct err *e)
 {
 	if (features & ~s->offer->protocol)
-		return err_set(e, ENOTSUP,
+		return err_set(e, EINVAL,
 			"SET_PROTOCOL_FEATURES asks for 0x%" PRIx64 ", which is not offered",
 			features & ~s->offer->protocol);
 	s->protocol = features;

@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "common/event.h"
 #include "vswitch/vring_internal.h"
 
 #define BIT(features, n) ((features) >> (n)&1)
@@ -127,11 +128,7 @@ uint32_t vring_stop(struct vring_dev *r)
 
 static void signal_guest(struct vring_dev *r)
 {
-	uint64_t one = 1;
-
-	/* Made O_NONBLOCK by who received it. When it is full the guest has yet to look. */
-	if (r->call_fd >= 0)
-		(void)!write(r->call_fd, &one, sizeof(one));
+	event_signal(r->call_fd);
 	r->notifications++;
 }
 
