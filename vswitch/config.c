@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "vswitch/address.h"
 #include "vswitch/config_raw.h"
 
 #define CONFIG_BYTES_MAX (1u << 20)
@@ -259,6 +260,25 @@ static int mirrors_take(const struct raw *raw, struct config_at *at, struct swit
 	return 0;
 }
 
+static int prometheus_take(const char *raw, struct config_at *at, struct switch_config *c)
+{
+	struct address a;
+	int r = raw[0] == '/' ? 0 : address_parse(raw, &a);
+
+	if (r == -EACCES)
+		return config_bad(at, "prometheus",
+			"prometheus: anybody could reach '%s': give an address of this machine "
+			"alone, such as 127.0.0.1:9100",
+			raw);
+	if (r < 0)
+		return config_bad(at, "prometheus",
+			"prometheus: '%s' is no address such as 127.0.0.1:9100 or [::1]:9100 and "
+			"no socket's path",
+			raw);
+	strcpy(c->prometheus, raw);
+	return 0;
+}
+
 static int top_take(const struct raw *raw, struct config_at *at, struct switch_config *c)
 {
 	int r;
@@ -269,8 +289,9 @@ static int top_take(const struct raw *raw, struct config_at *at, struct switch_c
 	strcpy(c->socket, raw->socket);
 	if (raw->group)
 		strcpy(c->group, raw->group);
-	if (raw->prometheus)
-		strcpy(c->prometheus, raw->prometheus);
+	r = raw->prometheus ? prometheus_take(raw->prometheus, at, c) : 0;
+	if (r < 0)
+		return r;
 	c->memory_mib = raw->memory_mib ? *raw->memory_mib : 128;
 	c->hugepages = raw->hugepages;
 	c->fdb_capacity = raw->fdb.capacity ? *raw->fdb.capacity : 16384;

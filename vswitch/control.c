@@ -133,13 +133,15 @@ static bool client_send(struct client *c, char *text)
 static bool client_serve(struct client *c)
 {
 	char *end, *text;
+	int r;
 
 	while (!c->out && !c->leaving && (end = memchr(c->in, '\n', c->in_len))) {
 		size_t len = (size_t)(end - c->in);
 
-		int r = rpc_serve(groups, c->control->sw, c->in, len, &text);
-
+		vswitch_lock(c->control->sw);
+		r = rpc_serve(groups, c->control->sw, c->in, len, &text);
 		client_capture(c);
+		vswitch_unlock(c->control->sw);
 		if (r < 0)
 			return false;
 		c->in_len -= len + 1;
@@ -239,8 +241,15 @@ static int on_accept(sd_event_source *s, int listen_fd, uint32_t events, void *c
 	return 0;
 }
 
-int control_create(struct vswitch *sw, const char *path, struct sd_event *loop, struct err *e,
-	struct control **ret)
+int control_listen(const char *path, const char *group, struct err *e, int *ret_fd)
+{
+	int r = socket_listen(path, group, e, ret_fd);
+
+	return r < 0 ? err_wrap(e, r, "control socket") : 0;
+}
+
+int control_create(struct vswitch *sw, const char *path, int *fd, struct sd_event *loop,
+	struct err *e, struct control **ret)
 {
 	struct control *c = calloc(1, sizeof(*c));
 	int r;
@@ -249,16 +258,11 @@ int control_create(struct vswitch *sw, const char *path, struct sd_event *loop, 
 		return err_set(e, ENOMEM, "out of memory");
 	c->sw = sw;
 	c->loop = loop;
-	c->fd = -1;
-	r = socket_listen(path, e, &c->fd);
-	if (r < 0) {
-		err_wrap(e, r, "control socket");
-	} else {
-		c->path = strdup(path);
-		r = sd_event_add_io(loop, &c->source, c->fd, EPOLLIN, on_accept, c);
-		if (r < 0)
-			err_sys(e, -r, "watch the control socket");
-	}
+	c->fd = fd_steal(fd);
+	c->path = strdup(path);
+	r = c->path ? sd_event_add_io(loop, &c->source, c->fd, EPOLLIN, on_accept, c) : -ENOMEM;
+	if (r < 0)
+		err_sys(e, -r, "watch the control socket");
 	if (r < 0) {
 		control_destroy(c);
 		return r;

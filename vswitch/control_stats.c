@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <stdlib.h>
+
+#include "common/cleanup.h"
 #include "vswitch/control.h"
+#include "vswitch/prometheus.h"
 
 static void stats(void *ctx, const json_t *params, struct rpc_answer *a)
 {
@@ -18,7 +22,15 @@ static void stats(void *ctx, const json_t *params, struct rpc_answer *a)
 	json_object_set_new(a->result, "threads", control_threads_json(&s));
 }
 
+static void stats_prometheus(void *ctx, const json_t *params, struct rpc_answer *a)
+{
+	_cleanup_free_ char *text = prometheus_text(ctx);
+
+	a->result = text ? json_string(text) : NULL;
+}
+
 const struct rpc_method control_stats_methods[] = {
 	{"stats", stats, {"name"}},
+	{"stats.prometheus", stats_prometheus, {NULL}},
 	{NULL},
 };

@@ -56,11 +56,44 @@ static int cores_choose(const struct switch_config *cfg, const cpu_set_t *set, s
 	return err_set(e, EINVAL, "no CPU may be used");
 }
 
+/* DPDK makes DIR/dpdk/PREFIX and its socket in there: DIR is that of our control socket. */
+struct run_dir {
+	char dir[CONFIG_PATH_MAX], prefix[CONFIG_PATH_MAX];
+	char sub[CONFIG_PATH_MAX + 8], own[2 * CONFIG_PATH_MAX + 8];
+	char socket[2 * CONFIG_PATH_MAX + 32];
+	bool fits;
+};
+
+static struct run_dir run_dir_of(const struct switch_config *cfg)
+{
+	const char *slash = strrchr(cfg->socket, '/');
+	struct run_dir r = {0};
+
+	snprintf(r.dir, sizeof(r.dir), "%.*s", (int)(slash - cfg->socket), cfg->socket);
+	if (!r.dir[0])
+		strcpy(r.dir, "/");
+	snprintf(r.prefix, sizeof(r.prefix), "%s", slash + 1);
+	snprintf(r.sub, sizeof(r.sub), "%s/dpdk", r.dir);
+	snprintf(r.own, sizeof(r.own), "%s/%s", r.sub, r.prefix);
+	snprintf(r.socket, sizeof(r.socket), "%s/dpdk_telemetry.v2", r.own);
+	r.fits = strlen(r.socket) < CONFIG_PATH_MAX;
+	return r;
+}
+
+void eal_finish(const struct switch_config *cfg)
+{
+	struct run_dir r = run_dir_of(cfg);
+
+	unlink(r.socket);
+	rmdir(r.own);
+	rmdir(r.sub);
+}
+
 int eal_start(const struct switch_config *cfg, struct err *e, int ret_cores[SWITCH_CORES_MAX],
 	unsigned int *ret_n)
 {
 	_cleanup_free_ struct words *w = calloc(1, sizeof(*w));
-	char dir[] = "/tmp/viaduct-switch-XXXXXX", sub[64];
+	struct run_dir run = run_dir_of(cfg);
 	unsigned int nr_cores;
 	cpu_set_t set;
 	char *lcores;
@@ -81,9 +114,17 @@ int eal_start(const struct switch_config *cfg, struct err *e, int ret_cores[SWIT
 	for (unsigned int i = 0; i < nr_cores && at < sizeof(w->text[0]); i++)
 		at += (size_t)snprintf(
 			lcores + at, sizeof(w->text[0]) - at, ",%u@%d", i + 1, ret_cores[i]);
-	word_add(w, "--no-telemetry");
+	/* What a killed switch left: its control socket is ours now. */
+	eal_finish(cfg);
+	if (run.fits) {
+		word_add(w, "--telemetry");
+	} else {
+		log_warn("the path of the control socket is too long for a telemetry socket "
+			 "beside it: there is no telemetry");
+		word_add(w, "--no-telemetry");
+	}
 	word_add(w, "--no-shconf");
-	word_add(w, "--file-prefix=viaduct");
+	word_add(w, "--file-prefix=%s", run.prefix);
 	word_add(w, "-m");
 	word_add(w, "%u", cfg->memory_mib);
 	if (cfg->hugepages) {
@@ -103,17 +144,11 @@ int eal_start(const struct switch_config *cfg, struct err *e, int ret_cores[SWIT
 		word_add(w, "--log-level=lib.ethdev:critical");
 	}
 
-	/* It insists on a directory for what we have switched off. */
-	if (!mkdtemp(dir))
-		return err_sys(e, errno, "make a directory in /tmp");
-	setenv("RUNTIME_DIRECTORY", dir, 1);
+	setenv("RUNTIME_DIRECTORY", run.dir, 1);
 	r = rte_eal_init(w->argc, w->argv);
 	unsetenv("RUNTIME_DIRECTORY");
-	snprintf(sub, sizeof(sub), "%s/dpdk/viaduct", dir);
-	rmdir(sub);
-	snprintf(sub, sizeof(sub), "%s/dpdk", dir);
-	rmdir(sub);
-	rmdir(dir);
+	if (r < 0)
+		eal_finish(cfg);
 	if (r < 0)
 		return err_sys(e, rte_errno,
 			"start DPDK with %u MiB of %s; VIADUCT_LOG=debug shows what it says",

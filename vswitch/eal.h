@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* DPDK started for us alone: nothing on disk, no other process, no root-only path. Private to vswitch. */
+/*
+ * DPDK started for us alone: on disk only its telemetry socket, no other process, no root-only path.
+ * Private to vswitch.
+ */
 #ifndef VIADUCT_VSWITCH_EAL_H
 #define VIADUCT_VSWITCH_EAL_H
 
@@ -12,5 +15,8 @@
  */
 int eal_start(const struct switch_config *cfg, struct err *e, int ret_cores[SWITCH_CORES_MAX],
 	unsigned int *ret_n);
+
+/* Remove what it has put beside the control socket. The process is about to end. */
+void eal_finish(const struct switch_config *cfg);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <grp.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -71,7 +72,18 @@ int socket_path_check(const char *path, struct err *e)
 	return 0;
 }
 
-int socket_listen(const char *path, struct err *e, int *ret_fd)
+static int socket_group_set(const char *path, const char *group, struct err *e)
+{
+	const struct group *g = getgrnam(group);
+
+	if (!g)
+		return err_set(e, EINVAL, "%s: there is no group '%s'", path, group);
+	if (chown(path, (uid_t)-1, g->gr_gid) < 0 || chmod(path, 0660) < 0)
+		return err_sys(e, errno, "give the socket %s to the group '%s'", path, group);
+	return 0;
+}
+
+int socket_listen(const char *path, const char *group, struct err *e, int *ret_fd)
 {
 	_cleanup_fd_ int fd = -1;
 	struct sockaddr_un sa;
@@ -88,8 +100,11 @@ int socket_listen(const char *path, struct err *e, int *ret_fd)
 	umask(mask);
 	if (r < 0)
 		return err_sys(e, -r, "make the socket %s", path);
-	if (listen(fd, 16) < 0) {
+	if (group && *group)
+		r = socket_group_set(path, group, e);
+	if (r >= 0 && listen(fd, 16) < 0)
 		r = err_sys(e, errno, "listen on %s", path);
+	if (r < 0) {
 		unlink(path);
 		return r;
 	}

@@ -15,8 +15,11 @@ int socket_path_clear(const char *path, struct err *e);
 /* As socket_path_clear(), without removing anything; -ENOENT, -EACCES: its directory. */
 int socket_path_check(const char *path, struct err *e);
 
-/* Listen at @path, open to this user alone. The caller owns *@ret_fd. As socket_path_clear(). */
-int socket_listen(const char *path, struct err *e, int *ret_fd);
+/*
+ * Listen at @path, open to this user alone, or with @group (NULL or "" = none) to its members too. The
+ * caller owns *@ret_fd. As socket_path_clear(); -EINVAL: there is no such group.
+ */
+int socket_listen(const char *path, const char *group, struct err *e, int *ret_fd);
 
 /* Connect to @path. Returns 0 or a negative errno. The caller owns *@ret_fd. */
 int socket_connect(const char *path, struct err *e, int *ret_fd);

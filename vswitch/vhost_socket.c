@@ -27,7 +27,7 @@ int vhost_socket_init(
 		.path = path, .client = client, .listen_fd = -1, .retry_us = VHOST_RETRY_FIRST_US};
 	if (client)
 		return 0;
-	r = socket_listen(path, e, &s->listen_fd);
+	r = socket_listen(path, NULL, e, &s->listen_fd);
 	if (r < 0)
 		return r;
 	if (lstat(path, &st) == 0) {

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "vswitch/datapath.h"
 #include "vswitch/device.h"
-#include "vswitch/port_vhost.h"
+#include "vswitch/eal.h"
 #include "vswitch/egress.h"
+#include "vswitch/port_vhost.h"
 #include "vswitch/socket.h"
 #include "vswitch/taps.h"
+#include "vswitch/telemetry.h"
 #include "vswitch/vswitch.h"
 
 struct vswitch {
 	struct datapath *dp;
 	struct switch_config cfg; /* but ports and static entries */
 	struct sd_event *loop;
+	pthread_mutex_t lock;
 	struct port *ports[FORWARD_PORTS_MAX];
 };
 
@@ -139,6 +143,16 @@ int vswitch_port_set(struct vswitch *sw, const struct port_config *cfg, struct e
 	datapath_port_set(sw->dp, p, cfg);
 	datapath_resume(sw->dp);
 	return 0;
+}
+
+void vswitch_lock(struct vswitch *sw)
+{
+	pthread_mutex_lock(&sw->lock);
+}
+
+void vswitch_unlock(struct vswitch *sw)
+{
+	pthread_mutex_unlock(&sw->lock);
 }
 
 int vswitch_port_check(const struct port_config *cfg, struct err *e)
@@ -346,6 +360,7 @@ int vswitch_create(
 
 	if (!sw)
 		return err_set(e, ENOMEM, "out of memory");
+	pthread_mutex_init(&sw->lock, NULL);
 	sw->cfg = *cfg;
 	sw->cfg.ports = NULL;
 	sw->cfg.statics = NULL;
@@ -361,6 +376,8 @@ int vswitch_create(
 			sw, cfg->statics[i].mac, cfg->statics[i].vlan, cfg->statics[i].port, e);
 	for (size_t i = 0; i < cfg->nr_mirrors && r >= 0; i++)
 		r = taps_mirror_add(sw->dp, &cfg->mirrors[i], e);
+	if (r >= 0)
+		r = telemetry_start(sw, e);
 	if (r < 0) {
 		vswitch_destroy(sw);
 		return r;
@@ -373,9 +390,12 @@ void vswitch_destroy(struct vswitch *sw)
 {
 	if (!sw)
 		return;
+	telemetry_stop();
 	for (unsigned int i = FORWARD_PORTS_MAX; i-- > 0;)
 		if (sw->ports[i])
 			port_take_out(sw, sw->ports[i]);
 	datapath_destroy(sw->dp);
+	eal_finish(&sw->cfg);
+	pthread_mutex_destroy(&sw->lock);
 	free(sw);
 }

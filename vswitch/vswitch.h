@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The switch as a whole: its ports by name, its table of addresses, and the socket that controls it.
- * All calls from one thread, the control thread; the datapath has its own.
+ * One thread at a time, which holds vswitch_lock() when there may be others (DPDK's telemetry has its
+ * own threads); the datapath's need not.
  */
 #ifndef VIADUCT_VSWITCH_VSWITCH_H
 #define VIADUCT_VSWITCH_VSWITCH_H
@@ -58,6 +59,10 @@ int vswitch_create(const struct switch_config *cfg, struct sd_event *loop, struc
 	struct vswitch **ret);
 void vswitch_destroy(struct vswitch *sw);
 
+/* Around any number of the calls below. */
+void vswitch_lock(struct vswitch *sw);
+void vswitch_unlock(struct vswitch *sw);
+
 /* -EEXIST (name, socket or device), -ENOSPC, or why the port cannot be made. */
 int vswitch_port_add(struct vswitch *sw, const struct port_config *cfg, struct err *e);
 /* For the control methods of what ports do. */
@@ -109,8 +114,15 @@ int vswitch_fdb_flush(
 
 /* The control socket: one JSON-RPC 2.0 request a line, answered by one line. */
 struct control;
-int control_create(struct vswitch *sw, const char *path, struct sd_event *loop, struct err *e,
-	struct control **ret);
+/*
+ * Listen for clients, before the switch is made: who has the socket is the only one of its kind. @group
+ * may use it besides this user, if not "". The caller owns *@ret_fd. Returns 0 or as socket_listen().
+ */
+int control_listen(const char *path, const char *group, struct err *e, int *ret_fd);
+
+/* Serve them. *@fd is taken and set to -1; @path goes with it. */
+int control_create(struct vswitch *sw, const char *path, int *fd, struct sd_event *loop,
+	struct err *e, struct control **ret);
 void control_destroy(struct control *c);
 
 /* Send @request, wait for the line that answers it. The caller frees *@ret_answer. */
