@@ -2,6 +2,7 @@
 #include "vswitch/vhost_link.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,12 +149,24 @@ static int on_wake(sd_event_source *source, int fd, uint32_t events, void *ctx)
 	return 0;
 }
 
+static bool peer_is_gone(int sock)
+{
+	struct pollfd p = {.fd = sock, .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
 static void on_peer(void *ctx, int *fd)
 {
 	struct vhost_link *l = ctx;
 	struct err e = {0};
 	int r;
 
+	/* It may have hung up and called again before we were told of the former. */
+	if (l->session.sock >= 0 && peer_is_gone(l->session.sock)) {
+		err_set(&e, EPIPE, "the front end hung up");
+		session_end(l, -EPIPE, &e);
+	}
 	if (l->session.sock >= 0) {
 		l->refused++;
 		log_guest(&l->limit, "port '%s': a second connection to %s is refused", l->name,

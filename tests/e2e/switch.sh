@@ -207,20 +207,6 @@ echo "after $(($(date +%s%3N) - from)) ms"
 testpmd_end
 stop TERM
 
-# --- a peer that sends anything at all
-ok "starts for the hostile one" start "$dir/server.yaml"
-out=$(timeout 60 python3 "$(dirname "$0")/switch_hostile.py" "$dir/a" 2 300 2>&1)
-ok "is attacked to the end" test $? = 0
-ok "still answers" ask port list
-ok "has not been made to fill memory" test "$(awk '/VmRSS/ {print $2}' "/proc/$pid/status")" -lt 150000
-testpmd 0 mrg_rxbuf=1,in_order=0
-ok "still serves an honest one" wait_for both_up
-echo "start tx_first 4" >&3
-ok "with frames" wait_for more_than a tx-packets 1000
-testpmd_end
-stop TERM
-ok "still ends when told to" test $? = 0
-
 # --- VLANs, told from files of frames
 python3 - "$dir" <<'END'
 import struct, sys
