@@ -48,6 +48,8 @@
 		"a buffer to read where one to write belongs, or the reverse")                \
 	X(RING_SHORT, "ring-short", "a chain without room for a header, or without a frame")  \
 	X(RING_LONG, "ring-long", "a chain longer than any frame")                            \
+	X(RING_INDEX, "ring-bad-index",                                                       \
+		"an index that cannot be; the ring stops until it is set up again")           \
 	X(NO_ROOM, "no-room", "longer than the buffers of the guest it was meant for")        \
 	X(NO_MEMORY, "no-memory", "no buffer for a copy")
 

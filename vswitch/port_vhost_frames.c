@@ -14,7 +14,7 @@
 #define HEADER_MAX 12   /* struct virtio_net_hdr_mrg_rxbuf */
 #define NO_KICK_US 1000 /* how often to look at a ring whose guest gave no eventfd */
 
-static_assert(DROP_RING_LONG - DROP_RING_ADDRESS == VRING_ERROR_LONG - VRING_ERROR_ADDRESS,
+static_assert(DROP_RING_INDEX - DROP_RING_ADDRESS == VRING_ERROR_INDEX - VRING_ERROR_ADDRESS,
 	"drop reasons are in the order of ring errors");
 
 /*
@@ -37,6 +37,8 @@ static inline void bytes_copy(uint8_t *to, const uint8_t *from, uint32_t n)
 
 static void errors_count(struct port *p, const struct vring_burst *b, unsigned int n)
 {
+	if (b->broke != VRING_OK)
+		port_drop(p, DROP_RING_ADDRESS + b->broke, 1);
 	for (unsigned int i = 0; i < n; i++)
 		if (b->chain[i].error != VRING_OK)
 			port_drop(p, DROP_RING_ADDRESS + b->chain[i].error, 1);
@@ -175,8 +177,13 @@ uint16_t port_vhost_rx(struct port *p, uint16_t queue, struct rte_mbuf **m, uint
 	unsigned int chains = vring_fetch(r, &b, n);
 	uint16_t got = 0;
 
+	if (!chains) {
+		if (unlikely(b.broke != VRING_OK))
+			errors_count(p, &b, 0);
+		return 0;
+	}
 	/* Without memory the frames stay where they are. */
-	if (!chains || rte_mempool_get_bulk(pool, (void **)m, chains) < 0)
+	if (unlikely(rte_mempool_get_bulk(pool, (void **)m, chains) < 0))
 		return 0;
 	for (unsigned int i = 0; i < chains; i++) {
 		int why;
@@ -196,7 +203,7 @@ uint16_t port_vhost_rx(struct port *p, uint16_t queue, struct rte_mbuf **m, uint
 	}
 	if (unlikely(got < chains))
 		rte_mempool_put_bulk(pool, (void **)(m + got), chains - got);
-	if (unlikely(b.nr_bad))
+	if (unlikely(b.nr_bad || b.broke != VRING_OK))
 		errors_count(p, &b, chains);
 	vring_publish(r, &b, chains);
 	vring_notify(r);
@@ -332,7 +339,7 @@ static uint16_t frames_send(
 			}
 			done += !why;
 		}
-		if (unlikely(b.nr_bad))
+		if (unlikely(b.nr_bad || b.broke != VRING_OK))
 			errors_count(p, &b, k);
 		vring_publish(r, &b, k);
 		/* Frames of several chains take more of them than there are frames. */

@@ -13,7 +13,8 @@
 
 enum { F_VERSION_1 = 32, F_RING_PACKED = 34 };
 
-unsigned int vring_break(struct vring_dev *r, const char *fmt, ...)
+unsigned int vring_break(
+	struct vring_dev *r, struct vring_burst *b, enum vring_error error, const char *fmt, ...)
 {
 	va_list args;
 
@@ -21,6 +22,8 @@ unsigned int vring_break(struct vring_dev *r, const char *fmt, ...)
 	vsnprintf(r->broken, sizeof(r->broken), fmt, args);
 	va_end(args);
 	r->running = false;
+	b->broke = error;
+	r->errors[error]++;
 	return 0;
 }
 
@@ -147,6 +150,7 @@ void vring_kick_fd_set(struct vring_dev *r, int fd)
 unsigned int vring_fetch(struct vring_dev *r, struct vring_burst *b, unsigned int max)
 {
 	b->n = b->nr_segs = b->nr_bad = 0;
+	b->broke = VRING_OK;
 	if (unlikely(!r->running))
 		return 0;
 	if (max > VRING_BURST)

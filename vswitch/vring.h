@@ -47,6 +47,7 @@ enum vring_error {
 	VRING_ERROR_DIRECTION, /* a buffer to be read where one to be written belongs, or the reverse */
 	VRING_ERROR_SHORT,     /* no room for the virtio-net header, or no frame behind it */
 	VRING_ERROR_LONG,      /* more than a frame can be */
+	VRING_ERROR_INDEX,     /* an index that cannot be; the ring stops */
 	VRING_ERROR_COUNT,
 	VRING_OK = VRING_ERROR_COUNT
 };
@@ -98,6 +99,7 @@ struct vring_chain {
 
 struct vring_burst {
 	unsigned int n, nr_segs, nr_bad;
+	enum vring_error broke; /* the ring has just stopped, see vring_broken(); or VRING_OK */
 	struct vring_chain chain[VRING_BURST];
 	struct vring_seg seg[VRING_SEGS];
 };

@@ -63,9 +63,9 @@ union vring_word {
 	uint64_t word[2];
 };
 
-/* Stops the ring. Always returns 0. */
-unsigned int vring_break(struct vring_dev *r, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+/* Stops the ring; @b, which is empty, says so. Returns 0. */
+unsigned int vring_break(struct vring_dev *r, struct vring_burst *b, enum vring_error error,
+	const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* Append [@gpa, @gpa + @len) to @c, the chain that is being built at the end of @b. */
 static inline enum vring_error vring_seg_add(const struct vring_dev *r, struct vring_burst *b,

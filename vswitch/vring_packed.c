@@ -310,7 +310,7 @@ static inline unsigned int fetch(
 		vring_prefetch_write(&r->pdesc[p.idx + 8 < r->size ? p.idx + 8 : 0]);
 		if (unlikely(!chain_fetch(r, b, p, w, room, to_guest))) {
 			if (!b->n)
-				return vring_break(r,
+				return vring_break(r, b, VRING_ERROR_LOOP,
 					"a chain of more descriptors than the ring's %u", r->size);
 			break;
 		}

@@ -200,8 +200,9 @@ static inline unsigned int fetch(
 	for (unsigned int i = 0; i < n; i++) {
 		heads[i] = load(&r->avail->ring[(r->next + i) & mask]);
 		if (unlikely(heads[i] >= r->size))
-			return vring_break(r, "descriptor %u is made available in a ring of %u",
-				heads[i], r->size);
+			return vring_break(r, b, VRING_ERROR_INDEX,
+				"descriptor %u is made available in a ring of %u", heads[i],
+				r->size);
 		__builtin_prefetch(&r->desc[heads[i]]);
 	}
 	for (unsigned int i = 0; i < n; i += 8)
