@@ -192,8 +192,8 @@ static inline unsigned int fetch(
 		r->ahead = __atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE);
 		n = (uint16_t)(r->ahead - r->next);
 		if (unlikely(n > r->size))
-			return vring_break(
-				r, "the available index is %u ahead in a ring of %u", n, r->size);
+			return vring_break(r, b, VRING_ERROR_INDEX,
+				"the available index is %u ahead in a ring of %u", n, r->size);
 	}
 	if (n > max)
 		n = max;
