@@ -146,7 +146,7 @@ static int key_switch(struct net_option *o, const char *key, const char *val, st
 static int key_parse(struct net_option *o, const char *key, const char *val, struct err *e)
 {
 	char known[128] = "";
-	unsigned int v;
+	unsigned int v = 0;
 	int r;
 
 	if (!strcmp(key, "mac"))

@@ -2,15 +2,17 @@
 /*
  * A guest's side of a vhost-user link, without a guest: the front end of devices/ and rings driven
  * by hand. Sends numbered frames as fast as they come back, from a back end that loops them
- * (testpmd, forward mode macswap with one port). No KVM
+ * (testpmd, forward mode macswap with one port), or from one link to another one of a switch. No KVM
  * is needed.
  *
- *   vhost-user-probe PATH server|client LOSSES [split|packed][,mrg][,pairs=N]
+ *   vhost-user-probe PATH[,PATH] server|client LOSSES [split|packed][,mrg][,pairs=N]
  *
  * Goes on until the back end was lost LOSSES times and is back, then resets the device and sends
  * some more. Of every frame it is known whether it was still in a ring when the back end was gone:
  * those have to come back, as has all that is sent to a back end that lives on; nothing may come
- * twice; every buffer has to be given back. A frame the dead one had taken may be lost.
+ * twice; every buffer has to be given back, and those for receiving have to be used again. A frame
+ * the dead one had taken may be lost. A switch drops what it takes before the other link is up, so
+ * there only what is sent after a while has to come.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -28,7 +30,9 @@
 #define SIZE      256u
 #define HDR       12u
 #define FRAME     64u
-#define PAIRS     4u
+#define PAIRS     2u
+#define LINKS     2u
+#define SETTLE_MS 1500 /* for a switch to have all links and to know all addresses */
 #define UNDER_WAY 128u /* frames per pair; fewer than there are receive buffers */
 #define FRAMES    (32u << 20)
 
@@ -59,6 +63,7 @@ struct used {
 struct ring {
 	struct net_ring net;
 	bool packed, rx;
+	uint64_t bufs; /* gpa */
 	struct desc *desc;
 	struct avail *avail;
 	struct used *used;
@@ -66,17 +71,19 @@ struct ring {
 	bool seen_wrap, put_wrap;
 	uint16_t id[SIZE]; /* free ones */
 	unsigned int n_free;
-	uint32_t frame[SIZE]; /* what was sent in this buffer */
+	uint32_t frame[SIZE];   /* what was sent in this buffer */
+	uint32_t used_at[SIZE]; /* rx: the last turn a frame came in it */
 };
 
 static uint64_t buf_gpa(const struct ring *r, unsigned int id)
 {
-	return 0x100000 * (r->net.index + 1) + 2048ull * id;
+	return r->bufs + 2048ull * id;
 }
 
-static struct ring ring_make(struct gmem *mem, unsigned int index, bool packed, int kick)
+static struct ring ring_make(
+	struct gmem *mem, unsigned int link, unsigned int index, bool packed, int kick)
 {
-	uint64_t gpa = 0x10000 * (index + 1);
+	uint64_t at = link * 2 * PAIRS + index, gpa = 0x10000 * (at + 1);
 	struct ring r = {
 		.net = {.index = index,
 			.size = SIZE,
@@ -87,6 +94,7 @@ static struct ring ring_make(struct gmem *mem, unsigned int index, bool packed, 
 			.kick_fd = kick},
 		.packed = packed,
 		.rx = index % 2 == 0,
+		.bufs = 0x100000 * (at + 2),
 		.desc = gmem_hva(mem, gpa, sizeof(struct desc) * SIZE),
 		.avail = gmem_hva(mem, gpa + 0x4000, sizeof(struct avail)),
 		.used = gmem_hva(mem, gpa + 0x8000, sizeof(struct used)),
@@ -171,24 +179,31 @@ static void on_broken(void *ctx, unsigned int index, const char *why)
 /* What became of a frame. */
 enum { SENT = 1, MUST_COME = 2, CAME = 4 };
 
+struct link {
+	struct net_backend *be;
+	int kick[2 * PAIRS], call[2 * PAIRS];
+	struct ring ring[2 * PAIRS];
+	uint32_t came;
+};
+
 struct probe {
 	struct gmem *mem;
-	struct net_backend *be;
-	unsigned int pairs;
+	unsigned int links, pairs;
 	bool packed;
 	uint64_t features;
-	int kick[2 * PAIRS], call[2 * PAIRS];
-
-	struct ring ring[2 * PAIRS];
+	struct link link[LINKS];
 	uint8_t *frame; /* FRAMES of them */
 	uint32_t sent, came, twice, alien;
 };
 
-static void frame_fill(uint8_t *p, uint32_t n)
+/* From link @from to the next one. */
+static void frame_fill(uint8_t *p, uint32_t n, unsigned int from, unsigned int links)
 {
 	memset(p, 0, HDR + FRAME);
-	memset(p + HDR, 0xff, 6);
-	memcpy(p + HDR + 6, "\x52\x54\0\0\0\1", 6);
+	memcpy(p + HDR, "\x52\x54\0\0\0", 5);
+	p[HDR + 5] = (uint8_t)((from + 1) % links);
+	memcpy(p + HDR + 6, "\x52\x54\0\0\0", 5);
+	p[HDR + 11] = (uint8_t)from;
 	memcpy(p + HDR + 12, "\x88\xb5", 2);
 	memcpy(p + HDR + 14, &n, sizeof(n));
 }
@@ -212,13 +227,14 @@ static void pause_us(long us)
 	nanosleep(&(struct timespec){.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000}, NULL);
 }
 
-static bool rx_turn(struct probe *t, struct ring *rx)
+static bool rx_turn(struct probe *t, struct link *l, struct ring *rx)
 {
 	bool any = false;
 	int id;
 
 	while ((id = ring_take(rx)) >= 0) {
 		frame_count(t, gmem_hva(t->mem, buf_gpa(rx, (unsigned int)id), HDR + FRAME));
+		rx->used_at[id] = ++l->came;
 		ring_give(rx, (uint16_t)id);
 		any = true;
 	}
@@ -227,7 +243,7 @@ static bool rx_turn(struct probe *t, struct ring *rx)
 	return any;
 }
 
-static bool tx_turn(struct probe *t, struct ring *tx, bool send, uint8_t mark)
+static bool tx_turn(struct probe *t, unsigned int link, struct ring *tx, bool send, uint8_t mark)
 {
 	bool any = false, put = false;
 	int id;
@@ -241,7 +257,8 @@ static bool tx_turn(struct probe *t, struct ring *tx, bool send, uint8_t mark)
 
 		tx->frame[d] = t->sent;
 		t->frame[t->sent] = SENT | mark;
-		frame_fill(gmem_hva(t->mem, buf_gpa(tx, d), HDR + FRAME), t->sent++);
+		frame_fill(
+			gmem_hva(t->mem, buf_gpa(tx, d), HDR + FRAME), t->sent++, link, t->links);
 		ring_give(tx, d);
 		put = true;
 	}
@@ -254,9 +271,13 @@ static bool turn(struct probe *t, bool send, uint8_t mark)
 {
 	bool any = false;
 
-	for (unsigned int i = 0; i < t->pairs; i++) {
-		any |= rx_turn(t, &t->ring[2 * i]);
-		any |= tx_turn(t, &t->ring[2 * i + 1], send, mark);
+	for (unsigned int k = 0; k < t->links; k++) {
+		struct link *l = &t->link[k];
+
+		for (unsigned int i = 0; i < t->pairs; i++) {
+			any |= rx_turn(t, l, &l->ring[2 * i]);
+			any |= tx_turn(t, k, &l->ring[2 * i + 1], send, mark);
+		}
 	}
 	return any;
 }
@@ -265,7 +286,7 @@ static bool turn(struct probe *t, bool send, uint8_t mark)
 static void in_rings_must_come(struct probe *t)
 {
 	for (unsigned int i = 0; i < t->pairs; i++) {
-		struct ring *tx = &t->ring[2 * i + 1];
+		struct ring *tx = &t->link[0].ring[2 * i + 1];
 		bool is_free[SIZE] = {false};
 
 		for (unsigned int k = 0; k < tx->n_free; k++)
@@ -277,20 +298,42 @@ static void in_rings_must_come(struct probe *t)
 	}
 }
 
+/* Receive buffers that no frame came in though plenty came since. */
+static unsigned int forgotten(const struct probe *t)
+{
+	unsigned int n = 0;
+
+	for (unsigned int k = 0; k < t->links; k++) {
+		const struct link *l = &t->link[k];
+
+		/* With several queues a switch may use but one of them. */
+		for (unsigned int id = 0; t->pairs == 1 && id < SIZE; id++)
+			n += l->came - l->ring[0].used_at[id] > 2 * SIZE;
+	}
+	return n;
+}
+
 static unsigned int not_given_back(const struct probe *t)
 {
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < t->pairs; i++)
-		n += SIZE - t->ring[2 * i + 1].n_free;
+	for (unsigned int k = 0; k < t->links; k++) {
+		for (unsigned int i = 0; i < t->pairs; i++)
+			n += SIZE - t->link[k].ring[2 * i + 1].n_free;
+	}
 	return n;
 }
 
+/* The first link's figures; running is of all. */
 static struct vhost_user_stats stats_of(struct probe *t)
 {
-	struct vhost_user_stats s;
+	struct vhost_user_stats s, other;
 
-	vhost_user_stats(t->be, &s);
+	vhost_user_stats(t->link[0].be, &s);
+	for (unsigned int k = 1; k < t->links; k++) {
+		vhost_user_stats(t->link[k].be, &other);
+		s.running &= other.running;
+	}
 	return s;
 }
 
@@ -306,6 +349,7 @@ static int64_t traffic(struct probe *t, uint64_t losses)
 {
 	int64_t gone = 0, longest = 0, live = vu_now_ms(), moved = live;
 	uint64_t seen = stats_of(t).losses, until = seen + losses;
+	int64_t settle = t->links == 1 ? 0 : SETTLE_MS;
 
 	for (;;) {
 		const struct vhost_user_stats s = stats_of(t);
@@ -316,7 +360,8 @@ static int64_t traffic(struct probe *t, uint64_t losses)
 			seen = s.losses;
 			/* What it published is ours first. */
 			turn(t, false, 0);
-			in_rings_must_come(t);
+			if (t->links == 1)
+				in_rings_must_come(t);
 			gone = now;
 			printf("gone\n");
 			fflush(stdout);
@@ -328,9 +373,9 @@ static int64_t traffic(struct probe *t, uint64_t losses)
 			printf("link up\n");
 			fflush(stdout);
 		}
-		if ((last && s.running && now - live > 700) || now - moved > 30000)
+		if ((last && s.running && now - live > settle + 700) || now - moved > 30000)
 			break;
-		if (turn(t, !gone, last && !gone ? MUST_COME : 0))
+		if (turn(t, !gone, last && !gone && now - live >= settle ? MUST_COME : 0))
 			moved = now;
 		else
 			pause_us(200);
@@ -347,26 +392,38 @@ static int64_t traffic(struct probe *t, uint64_t losses)
 	return longest;
 }
 
-/* One life of the guest's driver: fresh rings, traffic, a reset. */
-static bool life(struct probe *t, uint64_t losses, struct err *e)
+static bool link_start(struct probe *t, unsigned int link, struct err *e)
 {
 	struct net_ring net[2 * PAIRS];
 	const struct net_start start = {
 		.features = t->features, .n = 2 * t->pairs, .pairs = t->pairs, .ring = net};
+	struct link *l = &t->link[link];
+
+	l->came = 0;
+	for (unsigned int i = 0; i < 2 * t->pairs; i++) {
+		struct ring *r = &l->ring[i];
+
+		*r = ring_make(t->mem, link, i, t->packed, l->kick[i]);
+		net[i] = r->net;
+		while (r->rx && r->n_free)
+			ring_give(r, r->id[--r->n_free]);
+	}
+	return l->be->ops->start(l->be, &start, e) == 0;
+}
+
+/* One life of the guest's driver: fresh rings, traffic, a reset. */
+static bool life(struct probe *t, uint64_t losses, struct err *e)
+{
 	struct vhost_user_stats s;
 	unsigned int lost = 0, missing = 0;
 	int64_t pause;
 	bool ok;
 
 	t->sent = t->came = t->twice = t->alien = 0;
-	for (unsigned int i = 0; i < 2 * t->pairs; i++) {
-		t->ring[i] = ring_make(t->mem, i, t->packed, t->kick[i]);
-		net[i] = t->ring[i].net;
-		while (t->ring[i].rx && t->ring[i].n_free)
-			ring_give(&t->ring[i], t->ring[i].id[--t->ring[i].n_free]);
+	for (unsigned int k = 0; k < t->links; k++) {
+		if (!link_start(t, k, e))
+			return false;
 	}
-	if (t->be->ops->start(t->be, &start, e) < 0)
-		return false;
 	printf("link %s\n", wait_running(t) ? "up" : "down");
 	fflush(stdout);
 	pause = traffic(t, losses);
@@ -376,13 +433,14 @@ static bool life(struct probe *t, uint64_t losses, struct err *e)
 	}
 	s = stats_of(t);
 	ok = t->sent && t->sent < FRAMES && !t->twice && !t->alien && !missing &&
-	     !not_given_back(t);
-	printf("%s sent %u lost %u missing %u twice %u alien %u held %u starts %" PRIu64
-	       " losses %" PRIu64 " pause %" PRId64 " reason %s\n",
+	     !not_given_back(t) && !forgotten(t);
+	printf("%s sent %u lost %u missing %u twice %u alien %u held %u forgotten %u starts "
+	       "%" PRIu64 " losses %" PRIu64 " pause %" PRId64 " reason %s\n",
 		ok ? "ok" : "FAIL", t->sent, lost, missing, t->twice, t->alien, not_given_back(t),
-		s.starts, s.losses, pause, s.last_reason);
+		forgotten(t), s.starts, s.losses, pause, s.last_reason);
 	fflush(stdout);
-	t->be->ops->stop(t->be, (uint16_t[2 * PAIRS]){0});
+	for (unsigned int k = 0; k < t->links; k++)
+		t->link[k].be->ops->stop(t->link[k].be, (uint16_t[2 * PAIRS]){0});
 	return ok;
 }
 
@@ -404,9 +462,42 @@ static bool options(struct probe *t, char *text)
 	return true;
 }
 
-int main(int argc, char **argv)
+static int link_make(struct probe *t, const struct vhost_user_config *cfg, struct err *e)
 {
 	static const struct net_events events = {on_link, on_announce, on_broken, NULL};
+	struct link *l = &t->link[t->links];
+	int r;
+
+	r = vhost_user_create(cfg, e, &l->be);
+	if (r < 0)
+		return r;
+	t->links++;
+	l->be->ops->attach(l->be, &events);
+	for (unsigned int i = 0; i < 2 * PAIRS; i++) {
+		l->kick[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		l->call[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		l->be->ops->set_call(l->be, i, l->call[i]);
+	}
+	return 0;
+}
+
+static void probe_finish(struct probe *t)
+{
+	while (t->links) {
+		struct link *l = &t->link[--t->links];
+
+		net_backend_destroy(l->be);
+		for (unsigned int i = 0; i < 2 * PAIRS; i++) {
+			close(l->kick[i]);
+			close(l->call[i]);
+		}
+	}
+	gmem_destroy(t->mem);
+	free(t->frame);
+}
+
+int main(int argc, char **argv)
+{
 	const struct gmem_config mcfg = {.size = 32 * MIB, .sealed = true};
 	struct vhost_user_config cfg = {.grace_ms = 1000};
 	struct probe t = {.frame = calloc(FRAMES, 1)};
@@ -415,31 +506,19 @@ int main(int argc, char **argv)
 
 	if (argc < 4 || !t.frame || !options(&t, argc > 4 ? argv[4] : argv[0] + strlen(argv[0])))
 		return 2;
-	cfg.path = argv[1];
 	cfg.client = !strcmp(argv[2], "client");
 	cfg.pairs = t.pairs;
-	if (gmem_create(&mcfg, &e, &cfg.mem) < 0 || vhost_user_create(&cfg, &e, &t.be) < 0) {
-		fprintf(stderr, "%s\n", e.text);
-		return 1;
+	ok = gmem_create(&mcfg, &e, &t.mem) == 0;
+	cfg.mem = t.mem;
+	for (char *s = strtok(argv[1], ","); ok && s && t.links < LINKS; s = strtok(NULL, ",")) {
+		cfg.path = s;
+		ok = link_make(&t, &cfg, &e) == 0;
 	}
-	t.mem = cfg.mem;
-	t.be->ops->attach(t.be, &events);
-	for (unsigned int i = 0; i < 2 * t.pairs; i++) {
-		t.kick[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		t.call[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		t.be->ops->set_call(t.be, i, t.call[i]);
-	}
-	ok = life(&t, strtoul(argv[3], NULL, 10), &e);
+	ok = ok && life(&t, strtoul(argv[3], NULL, 10), &e);
 	/* The guest resets its device and starts anew, with the same back end. */
 	ok = ok && life(&t, 0, &e);
 	if (e.text[0])
 		fprintf(stderr, "%s\n", e.text);
-	net_backend_destroy(t.be);
-	gmem_destroy(t.mem);
-	for (unsigned int i = 0; i < 2 * t.pairs; i++) {
-		close(t.kick[i]);
-		close(t.call[i]);
-	}
-	free(t.frame);
+	probe_finish(&t);
 	return ok ? 0 : 1;
 }

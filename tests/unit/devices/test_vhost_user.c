@@ -843,7 +843,7 @@ START_TEST(wrong_answers_cost_the_connection_and_nothing_else)
 		(bad.at == VU_GET_FEATURES || bad.at == VU_GET_PROTOCOL_FEATURES ||
 			bad.at == VU_GET_QUEUE_NUM))
 		return;
-	cfg.reply_ms = bad.mischief == SAYS_NOTHING ? 50 : 2000;
+	cfg.reply_ms = bad.mischief == SAYS_NOTHING ? 200 : 2000;
 	create(&cfg);
 	start(2, 0);
 	p = peer_new(&bad);
