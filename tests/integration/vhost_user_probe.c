@@ -33,7 +33,7 @@
 #define PAIRS     2u
 #define LINKS     2u
 #define SETTLE_MS 1500 /* for a switch to have all links and to know all addresses */
-#define UNDER_WAY 128u /* frames per pair; fewer than there are receive buffers */
+#define UNDER_WAY 64u  /* frames per pair; fewer than there are receive buffers */
 #define FRAMES    (32u << 20)
 
 #define F_MRG_RXBUF (1ull << 15)
@@ -333,6 +333,9 @@ static struct vhost_user_stats stats_of(struct probe *t)
 	for (unsigned int k = 1; k < t->links; k++) {
 		vhost_user_stats(t->link[k].be, &other);
 		s.running &= other.running;
+		s.timeouts += other.timeouts;
+		s.protocol_errors += other.protocol_errors;
+		s.refusals += other.refusals;
 	}
 	return s;
 }
@@ -433,11 +436,13 @@ static bool life(struct probe *t, uint64_t losses, struct err *e)
 	}
 	s = stats_of(t);
 	ok = t->sent && t->sent < FRAMES && !t->twice && !t->alien && !missing &&
-	     !not_given_back(t) && !forgotten(t);
+	     !not_given_back(t) && !forgotten(t) && !s.timeouts && !s.protocol_errors &&
+	     !s.refusals;
 	printf("%s sent %u lost %u missing %u twice %u alien %u held %u forgotten %u starts "
-	       "%" PRIu64 " losses %" PRIu64 " pause %" PRId64 " reason %s\n",
+	       "%" PRIu64 " losses %" PRIu64 " other %" PRIu64 " pause %" PRId64 " reason %s\n",
 		ok ? "ok" : "FAIL", t->sent, lost, missing, t->twice, t->alien, not_given_back(t),
-		forgotten(t), s.starts, s.losses, pause, s.last_reason);
+		forgotten(t), s.starts, s.losses, s.timeouts + s.protocol_errors + s.refusals,
+		pause, s.last_reason);
 	fflush(stdout);
 	for (unsigned int k = 0; k < t->links; k++)
 		t->link[k].be->ops->stop(t->link[k].be, (uint16_t[2 * PAIRS]){0});
