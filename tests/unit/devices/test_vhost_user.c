@@ -917,6 +917,7 @@ START_TEST(a_back_end_that_fills_our_eventfds_does_not_hold_us)
 	struct peer *p;
 
 	create(&cfg);
+	may_break = true;
 	for (unsigned int i = 0; i < 2; i++)
 		be->ops->set_call(be, i, call[i]);
 	start(2, 0);
@@ -931,7 +932,6 @@ START_TEST(a_back_end_that_fills_our_eventfds_does_not_hold_us)
 			ck_assert_int_eq(eventfd_write(fds[k], UINT64_MAX - 1), 0);
 		}
 	}
-	may_break = true;
 	be->ops->set_call(be, 0, call[0]);
 	UNTIL(breaks == 2);
 	peer_destroy(p);
