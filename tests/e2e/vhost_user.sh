@@ -18,7 +18,7 @@ core: 2
 ports:
 - {name: a, vhost-user: $scratch/a.sock, client: true}
 - {name: b, vhost-user: $scratch/b.sock}
-- {name: host, device: "net_tap0,iface=vt0"}
+- {name: host, tap: vt0}
 END
 
 ms()
@@ -91,7 +91,7 @@ features() # WHO: of its card, as the driver accepted them
 it "connects two guests, as server and as client"
 switch_start
 talk_boot alpha --cpus 2 --net "vhost-user=$scratch/a.sock,mac=52:54:00:00:00:0a,queues=2"
-talk_boot beta --net "vhost-user=$scratch/b.sock,mac=52:54:00:00:00:0b,mode=client"
+talk_boot beta --net "vhost-user=$scratch/b.sock,mac=52:54:00:00:00:0b,mode=client,packed=off"
 heard alpha 90 && heard beta 60 || done_testing
 join alpha 192.0.2.10
 join beta 192.0.2.11
@@ -100,7 +100,10 @@ holds "ports: $(viaduct switch port list)" port_up a
 holds "ports: $(viaduct switch port list)" port_up b
 ask alpha 'ls -d /sys/class/net/eth0/queues/rx-* | wc -l; cat /sys/class/net/eth0/address'
 equal "$said" $'2\n52:54:00:00:00:0a\n' "queue pairs and address"
+features beta
+equal "${bits:34:1}" 0 "beta's packed rings"
 features alpha
+equal "${bits:34:1}" 1 "alpha's packed rings"
 echo "  features of alpha $bits"
 
 it "carries pings between them and the host"
