@@ -24,7 +24,7 @@ static const cyaml_strval_t flood_names[] = {
 
 static const cyaml_strval_t offload_names[] = {
 	{"csum", OFFLOAD_CSUM},
-	{"tso", OFFLOAD_CSUM | OFFLOAD_TSO4 | OFFLOAD_TSO6},
+	{"tso", OFFLOAD_CSUM | OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_ECN},
 };
 
 static const cyaml_schema_value_t text_schema = {
@@ -343,7 +343,8 @@ static int vhost_take(const struct raw_port *raw, struct config_at *at, struct p
 	if (c->queues < 1 || c->queues > CONFIG_QUEUES)
 		return config_bad(
 			at, "queues", "port '%s': queues must be 1 to %d", c->name, CONFIG_QUEUES);
-	c->offloads = raw->offloads ? (uint32_t)*raw->offloads : 0;
+	/* Whoever cannot take what comes of them is sent whole frames: see frame_make_whole(). */
+	c->offloads = raw->offloads ? (uint32_t)*raw->offloads : OFFLOAD_ALL;
 	c->packed = raw->packed ? *raw->packed : true;
 	return raw->socket_mode ? mode_take(raw->socket_mode, at, c) : 0;
 }
