@@ -71,6 +71,7 @@ static const struct argp argp = {
 		    "fdb flush [--port NAME] [--vlan N]\n"
 		    "balance\n"
 		    "stats [NAME] [--prometheus]\n"
+		    "mcast show\n"
 		    "mirror add|del|list ... (see mirror --help)\n"
 		    "capture PORT -w FILE ... (see capture --help)",
 	.doc = "A switch between guests' virtio network cards and other ports.\v"

@@ -48,6 +48,7 @@ void switch_json_print(const json_t *result);
 void switch_ports_print(const json_t *result);
 void switch_port_print(const json_t *result);
 void switch_fdb_print(const json_t *result);
+void switch_mcast_print(const json_t *result);
 void switch_stats_print(const json_t *result);
 void switch_apply_print(const json_t *result);
 

@@ -137,6 +137,7 @@ static const struct command {
 	{"fdb", "del", "fdb.del", mac_params, done_print},
 	{"fdb", "flush", "fdb.flush", none_params, done_print},
 	{"balance", NULL, "balance", none_params, balance_print},
+	{"mcast", "show", "mcast.show", none_params, switch_mcast_print},
 	{"stats", NULL, "stats", name_or_none_params, switch_stats_print},
 };
 

@@ -180,3 +180,24 @@ int switch_mirror(int argc, char **argv)
 	json_decref(result);
 	return fflush(stdout) ? 1 : 0;
 }
+
+void switch_mcast_print(const json_t *result)
+{
+	const json_t *e;
+	size_t i;
+
+	if (!json_is_true(json_object_get(result, "snooping"))) {
+		puts("multicast is flooded: the configuration has no multicast: {snooping: true}");
+		return;
+	}
+	printf("%-5s %-39s %-16s %s\n", "VLAN", "GROUP", "PORT", "FORGOTTEN IN");
+	json_array_foreach(json_object_get(result, "entries"), i, e)
+	{
+		const char *group = json_string_value(json_object_get(e, "group"));
+
+		printf("%-5d %-39s %-16s %d s\n",
+			(int)json_integer_value(json_object_get(e, "vlan")),
+			group ? group : "(router)", json_string_value(json_object_get(e, "port")),
+			(int)json_integer_value(json_object_get(e, "left")));
+	}
+}

@@ -25,6 +25,12 @@ struct raw_fdb {
 	unsigned int statics_count;
 };
 
+struct raw_mcast {
+	bool snooping;
+	int unregistered;
+	uint32_t *ageing;
+};
+
 struct raw {
 	char *socket, *group, *prometheus;
 	int *core, *cores;
@@ -32,6 +38,7 @@ struct raw {
 	uint32_t *memory_mib;
 	bool hugepages;
 	struct raw_fdb fdb;
+	struct raw_mcast mcast;
 	struct raw_port *ports;
 	unsigned int ports_count;
 	struct raw_mirror *mirrors;
@@ -62,6 +69,20 @@ static const cyaml_schema_field_t fdb_fields[] = {
 
 static const cyaml_schema_value_t core_schema = {CYAML_VALUE_INT(CYAML_FLAG_DEFAULT, int)};
 
+static const cyaml_strval_t unregistered_names[] = {
+	{"flood", 0},
+	{"drop", 1},
+};
+
+static const cyaml_schema_field_t mcast_fields[] = {
+	CYAML_FIELD_BOOL("snooping", CYAML_FLAG_OPTIONAL, struct raw_mcast, snooping),
+	CYAML_FIELD_ENUM("unregistered", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct raw_mcast,
+		unregistered, unregistered_names, ARRAY_SIZE(unregistered_names)),
+	CYAML_FIELD_UINT_PTR(
+		"ageing", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_mcast, ageing),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t top_fields[] = {
 	CYAML_FIELD_STRING_PTR(
 		"socket", CYAML_FLAG_POINTER, struct raw, socket, 1, CONFIG_PATH_MAX - 1),
@@ -80,6 +101,7 @@ static const cyaml_schema_field_t top_fields[] = {
 		&config_port_schema, 0, FORWARD_PORTS_MAX),
 	CYAML_FIELD_SEQUENCE("mirrors", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw,
 		mirrors, &config_mirror_schema, 0, MIRRORS_MAX),
+	CYAML_FIELD_MAPPING("multicast", CYAML_FLAG_OPTIONAL, struct raw, mcast, mcast_fields),
 	CYAML_FIELD_END,
 };
 
@@ -296,6 +318,14 @@ static int top_take(const struct raw *raw, struct config_at *at, struct switch_c
 	c->hugepages = raw->hugepages;
 	c->fdb_capacity = raw->fdb.capacity ? *raw->fdb.capacity : 16384;
 	c->fdb_ageing_s = raw->fdb.ageing ? *raw->fdb.ageing : 300;
+	c->mcast = (struct snoop_config){
+		.enabled = raw->mcast.snooping,
+		.drop_unregistered = raw->mcast.unregistered,
+		.ageing_s = raw->mcast.ageing ? *raw->mcast.ageing : SNOOP_AGEING_S,
+	};
+	if (!c->mcast.ageing_s || c->mcast.ageing_s > 86400)
+		return config_bad(
+			at, "multicast/ageing", "multicast: ageing must be 1 to 86400 seconds");
 	r = cores_take(raw, at, c);
 	if (r < 0)
 		return r;

@@ -65,6 +65,7 @@ struct switch_config {
 	size_t nr_ports;
 	struct static_config *statics;
 	size_t nr_statics;
+	struct snoop_config mcast;
 	struct mirror_config *mirrors;
 	size_t nr_mirrors;
 };

@@ -148,6 +148,21 @@ static json_t *cores_json(const int *cores, unsigned int n)
 	return list;
 }
 
+static void mcast_set(json_t *o, const struct snoop_port *m)
+{
+	static const char *const routers[] = {"auto", "never", "always"};
+	json_t *mcast = json_object();
+
+	if (m->router != SNOOP_ROUTER_AUTO)
+		json_object_set_new(mcast, "router", json_string(routers[m->router]));
+	flag_set(mcast, "fast-leave", m->fast_leave);
+	number_set(mcast, "limit", m->limit);
+	if (json_object_size(mcast))
+		json_object_set_new(o, "multicast", mcast);
+	else
+		json_decref(mcast);
+}
+
 json_t *port_config_json(const struct port_config *c)
 {
 	const struct forward_port *p = &c->forward;
@@ -172,6 +187,7 @@ json_t *port_config_json(const struct port_config *c)
 		json_object_set_new(o, "fdb-limit", json_integer(c->fdb_limit));
 	if (guard_active(&p->guard))
 		json_object_set_new(o, "anti-spoofing", guard_json(&p->guard));
+	mcast_set(o, &p->mcast);
 	list_set(o, "rx-cores", cores_json(c->rx_cores, c->nr_rx_cores));
 	rates_set(o, c);
 	return o;
@@ -207,6 +223,11 @@ json_t *switch_config_json(const struct switch_config *c)
 	json_object_set_new(fdb, "ageing", json_integer(c->fdb_ageing_s));
 	list_set(fdb, "static", statics_json(c));
 	json_object_set_new(o, "fdb", fdb);
+	if (c->mcast.enabled)
+		json_object_set_new(o, "multicast",
+			json_pack("{s:b, s:s, s:i}", "snooping", 1, "unregistered",
+				c->mcast.drop_unregistered ? "drop" : "flood", "ageing",
+				(int)c->mcast.ageing_s));
 	for (size_t i = 0; i < c->nr_ports; i++)
 		json_array_append_new(ports, port_config_json(&c->ports[i]));
 	json_object_set_new(o, "ports", ports);

@@ -82,7 +82,24 @@ static const cyaml_schema_field_t pcap_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_strval_t router_names[] = {
+	{"auto", SNOOP_ROUTER_AUTO},
+	{"never", SNOOP_ROUTER_NEVER},
+	{"always", SNOOP_ROUTER_ALWAYS},
+};
+
+static const cyaml_schema_field_t mcast_fields[] = {
+	CYAML_FIELD_ENUM("router", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct raw_mcast_port,
+		router, router_names, ARRAY_SIZE(router_names)),
+	CYAML_FIELD_BOOL("fast-leave", CYAML_FLAG_OPTIONAL, struct raw_mcast_port, fast_leave),
+	CYAML_FIELD_UINT_PTR(
+		"limit", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_mcast_port, limit),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t port_fields[] = {
+	CYAML_FIELD_MAPPING_PTR("multicast", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+		struct raw_port, mcast, mcast_fields),
 	CYAML_FIELD_STRING_PTR(
 		"name", CYAML_FLAG_POINTER, struct raw_port, name, 1, CONFIG_NAME_MAX - 1),
 	CYAML_FIELD_STRING_PTR("vhost-user", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
@@ -426,6 +443,15 @@ int config_port_take(const struct raw_port *raw, struct config_at *at, struct po
 	r = raw->vlan ? vlan_take(raw->vlan, c->name, at, &p->vlan) : 0;
 	if (r >= 0 && raw->guard)
 		r = guard_take(raw->guard, c->name, at, &p->guard);
+	if (r >= 0 && raw->mcast) {
+		p->mcast = (struct snoop_port){.router = (enum snoop_router)raw->mcast->router,
+			.fast_leave = raw->mcast->fast_leave,
+			.limit = raw->mcast->limit ? *raw->mcast->limit : 0};
+		if (raw->mcast->limit && (!p->mcast.limit || p->mcast.limit > SNOOP_LIMIT_MAX))
+			r = config_bad(at, "multicast/limit",
+				"port '%s': multicast: limit must be 1 to %d", c->name,
+				SNOOP_LIMIT_MAX);
+	}
 	if (r >= 0 && raw->shape)
 		r = shape_take(raw->shape, c->name, p->mtu, at, &c->shape);
 	return r < 0 ? r : meters_take(raw, c->name, at, p);

@@ -30,6 +30,12 @@ struct raw_shape {
 	char *rate, *burst, *limit;
 };
 
+struct raw_mcast_port {
+	int router;
+	bool fast_leave;
+	uint16_t *limit;
+};
+
 struct raw_pcap {
 	char *rx, *tx;
 };
@@ -52,6 +58,7 @@ struct raw_port {
 	struct raw_police *police;
 	struct raw_storm *storm;
 	struct raw_shape *shape;
+	struct raw_mcast_port *mcast;
 };
 
 struct raw_mirror {

@@ -24,6 +24,7 @@ static const struct rpc_method *const groups[] = {
 	control_fdb_methods,
 	control_stats_methods,
 	control_mirror_methods,
+	control_mcast_methods,
 	control_threads_methods,
 	control_capture_methods,
 	NULL,

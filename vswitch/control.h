@@ -14,6 +14,7 @@ extern const struct rpc_method control_port_methods[];
 extern const struct rpc_method control_fdb_methods[];
 extern const struct rpc_method control_stats_methods[];
 extern const struct rpc_method control_mirror_methods[];
+extern const struct rpc_method control_mcast_methods[];
 extern const struct rpc_method control_threads_methods[];
 extern const struct rpc_method control_capture_methods[];
 

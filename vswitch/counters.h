@@ -35,6 +35,7 @@
 	X(SAME_PORT, "same-port", "destination is on the port it came from")                  \
 	X(ISOLATED, "isolated", "both ports are isolated")                                    \
 	X(NO_DESTINATION, "no-destination", "no port to flood to")                            \
+	X(NO_MEMBER, "no-member", "no port has a listener of the group or a router")          \
 	X(OVERSIZE, "oversize", "longer than the MTU of the port it was meant for")           \
 	X(PORT_DOWN, "port-down", "the port it was meant for has no link")                    \
 	X(TX_FULL, "tx-full", "the port it was meant for took no more")                       \

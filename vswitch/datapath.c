@@ -433,12 +433,17 @@ static int datapath_init(struct datapath *dp, const struct switch_config *cfg, s
 		.ageing_s = cfg->fdb_ageing_s,
 		.seed = rte_rdtsc() * 0x9e3779b97f4a7c15ull ^ (uint64_t)getpid(),
 	};
+	struct snoop_config mcast = cfg->mcast;
 	int cores[SWITCH_CORES_MAX], r;
 	unsigned int n = 0;
 
 	r = forward_create(&fdb, &dp->fw);
 	if (r < 0)
 		return err_sys(e, -r, "make a table of %u addresses", cfg->fdb_capacity);
+	mcast.seed = fdb.seed;
+	r = mcast.enabled ? snoop_create(&mcast, &dp->fw->snoop) : 0;
+	if (r < 0)
+		return err_sys(e, -r, "make a table of multicast groups");
 	r = eal_start(cfg, e, cores, &n);
 	if (r < 0)
 		return r;
@@ -654,6 +659,8 @@ void datapath_port_insert(struct datapath *dp, struct port *p)
 	dp->fw->ports[p->no] = p->cfg.forward;
 	egress_apply(p, datapath_now_ns(dp));
 	fdb_limit_set(dp->fw->fdb, p->no, p->cfg.fdb_limit);
+	if (dp->fw->snoop)
+		snoop_port_set(dp->fw->snoop, p->no, &p->cfg.forward.mcast);
 	taps_apply(dp);
 	/* Without memory to plan with, the first thread takes it. */
 	if (queues_assign(dp) < 0)
@@ -667,6 +674,8 @@ void datapath_port_set(struct datapath *dp, struct port *p, const struct port_co
 	forward_port_set(dp->fw, p->no, &cfg->forward);
 	egress_apply(p, datapath_now_ns(dp));
 	fdb_limit_set(dp->fw->fdb, p->no, cfg->fdb_limit);
+	if (dp->fw->snoop)
+		snoop_port_set(dp->fw->snoop, p->no, &cfg->forward.mcast);
 	taps_apply(dp);
 	queues_assign(dp);
 }
@@ -682,6 +691,8 @@ void datapath_port_remove(struct datapath *dp, struct port *p)
 	egress_finish(p);
 	dp->fw->ports[p->no] = (struct forward_port){0};
 	fdb_flush(dp->fw->fdb, p->no, FDB_ANY_VLAN, true);
+	if (dp->fw->snoop)
+		snoop_port_remove(dp->fw->snoop, p->no);
 	taps_apply(dp);
 	queues_assign(dp);
 	layout_change(dp);

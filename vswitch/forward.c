@@ -27,6 +27,7 @@ void forward_destroy(struct forward *fw)
 	if (!fw)
 		return;
 	fdb_destroy(fw->fdb);
+	snoop_destroy(fw->snoop);
 	free(fw);
 }
 
@@ -122,6 +123,15 @@ static void flood_decide(const struct forward *fw, struct forward_port *p, uint1
 	}
 }
 
+/* To those who listen to the group. */
+static void group_decide(struct forward *fw, uint16_t in, const struct frame *f,
+	const struct forward_frame *ff, uint32_t now_s, struct verdict *v)
+{
+	v->only = snoop_frame(fw->snoop, in, v->vlan, f, ff->bytes, ff->header_len, now_s);
+	if (v->only && port_set_empty(v->only))
+		*v = drop(DROP_NO_MEMBER, in);
+}
+
 /* To a known address, on port @out. */
 static void unicast_decide(
 	struct forward *fw, uint16_t in, uint16_t out, uint32_t len, struct verdict *v)
@@ -184,6 +194,8 @@ void forward_decide(struct forward *fw, uint16_t in, const struct forward_frame 
 		}
 		if (frame_cast(f->dst) != FRAME_UNICAST) {
 			flood_decide(fw, p, in, frame_cast(f->dst), now_ns, v);
+			if (fw->snoop && v->kind == VERDICT_FLOOD && v->cast == FRAME_MULTICAST)
+				group_decide(fw, in, f, &frames[i], now_s, v);
 			continue;
 		}
 		if (dst != last_dst) {

@@ -17,6 +17,7 @@
 #include "vswitch/guard.h"
 #include "vswitch/meter.h"
 #include "vswitch/port_set.h"
+#include "vswitch/snoop.h"
 #include "vswitch/vlan.h"
 
 #define FORWARD_PORTS_MAX PORT_SET_MAX
@@ -30,6 +31,7 @@ struct forward_port {
 	bool no_unknown, no_broadcast, no_multicast; /* do not flood these to it */
 	uint32_t mtu; /* of what is behind the Ethernet header and tag, in bytes; 0 = any */
 	struct vlan_port vlan;
+	struct snoop_port mcast;
 	struct guard guard;
 	struct meter police;                                          /* bytes */
 	struct meter storm_broadcast, storm_multicast, storm_unknown; /* frames */
@@ -61,7 +63,8 @@ struct forward_frame {
 
 struct forward {
 	struct fdb *fdb;
-	bool shared; /* by several threads */
+	struct snoop *snoop; /* NULL: multicast is flooded */
+	bool shared;         /* by several threads */
 	struct forward_port ports[FORWARD_PORTS_MAX];
 };
 

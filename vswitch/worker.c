@@ -263,8 +263,11 @@ static int worker_loop(void *arg)
 		if (now_s != w->load_s)
 			load_take(w, now_s);
 		if (!w->no && now_s != w->aged_s) {
-			if (fdb_age(dp->fw->fdb, now_s, AGE_AT_ONCE) < AGE_AT_ONCE)
+			if (fdb_age(dp->fw->fdb, now_s, AGE_AT_ONCE) < AGE_AT_ONCE) {
 				w->aged_s = now_s;
+				if (dp->fw->snoop)
+					snoop_age(dp->fw->snoop, now_s);
+			}
 		}
 	}
 	pthread_mutex_unlock(&w->lock);

@@ -35,6 +35,8 @@ static const char *const described[] = {
 	"{name: a, tap: t, shape: {rate: 2.5gbit, burst: 32kb, limit: 1mb}}",
 	"{name: a, tap: t, storm: {broadcast: 1, multicast: 2, unknown: 3}}",
 	"{name: a, tap: t, rx-cores: [1, 0]}",
+	"{name: a, tap: t, multicast: {router: always, limit: 9}}",
+	"{name: a, tap: t, multicast: {router: never, fast-leave: true}}",
 	"{name: a, tap: t, anti-spoofing: {mac: ['02:00:00:00:00:01'], ipv4: [10.0.0.1],\n"
 	"  ipv6: ['2001:db8::1', '::'], no-dhcp-server: true, no-router: true}}",
 };
