@@ -711,8 +711,10 @@ END_TEST
 
 static int command_offloads(uint64_t to, uint32_t len)
 {
+	const uint64_t data[2] = {to};
+
 	return command(
-		2, VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET, &to, len);
+		2, VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET, data, len);
 }
 
 /* §5.1.6.5.7 */
