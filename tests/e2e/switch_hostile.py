@@ -467,7 +467,8 @@ class Honest:
         sent, end = 0, time.monotonic() + 10
         while len(got) < want and time.monotonic() < end:
             self.a.reap()
-            sent += self.a.send_frames([numbered(first + i, B, A, 200, 1) for i in range(sent, min(want, sent + 50))])
+            # No more on their way than b has buffers for.
+            sent += self.a.send_frames([numbered(first + i, B, A, 200, 1) for i in range(sent, min(want, len(got) + 100))])
             got += [number_of(f)[1] for f in self.b.receive() if f[:6] == B and f[6:12] == A]
         return got == list(range(first, first + want))
 
@@ -515,6 +516,12 @@ def main():
         for name, says, attack in rows:
             if only in name and not run(sw, name, says, attack):
                 return result()
+        with Raw(sw, True) as x:
+            x.message(vu.SEND_RARP, X + b"\0\0")
+            check("learns who is announced", wait_for(lambda: any(
+                e["mac"] == X.hex(":") and e["port"] == "x" for e in sw.ask("fdb.show"))), sw.ask("fdb.show"))
+            check("and lets the others know", wait_for(lambda: any(
+                f[:6] == b"\xff" * 6 and f[6:14] == X + b"\x80\x35" for f in honest.b.receive())))
         check("counts connections it had to end", only or sw.port("x")["peer-errors"] > 100, sw.port("x"))
         check("ends when told to", sw.stop() == 0)
     return result()
