@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <stdlib.h>
+#include <string.h>
 
 #include "vswitch/forward.h"
 
@@ -155,6 +156,50 @@ static void unicast_decide(
 	}
 }
 
+/* Do two frames, both of FRAME_HEADER bytes at least, begin with the same addresses and type? */
+static inline bool header_equal(const uint8_t *a, const uint8_t *b)
+{
+	uint64_t a0, a1, b0, b1;
+
+	memcpy(&a0, a, 8);
+	memcpy(&b0, b, 8);
+	memcpy(&a1, a + FRAME_HEADER - 8, 8);
+	memcpy(&b1, b + FRAME_HEADER - 8, 8);
+	return !((a0 ^ b0) | (a1 ^ b1));
+}
+
+/*
+ * Read all headers and ask for the memory of their addresses. @like[i]: the frame whose header this
+ * one has, which is parsed; itself when it has its own; n when it is not admitted.
+ */
+static void batch_admit(struct forward *fw, uint16_t in, const struct forward_frame *frames,
+	unsigned int n, uint64_t now_ns, struct frame *parsed, uint8_t *like, struct verdict *ret)
+{
+	struct forward_port *p = &fw->ports[in];
+	/* Neither the rest of a frame nor its length is looked at. */
+	bool plain = !guard_active(&p->guard) && !p->police.rate;
+	unsigned int last = n;
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct frame *f = &parsed[i];
+
+		if (last < n && frames[i].header_len >= FRAME_HEADER &&
+			header_equal(frames[i].bytes, frames[last].bytes)) {
+			like[i] = (uint8_t)last;
+			ret[i] = ret[last];
+			continue;
+		}
+		like[i] = (uint8_t)n;
+		if (!frame_admit(fw, p, in, &frames[i], now_ns, f, &ret[i]))
+			continue;
+		like[i] = (uint8_t)i;
+		if (plain && !f->tagged)
+			last = i;
+		fdb_prefetch(fw->fdb, fdb_key(f->src, ret[i].vlan));
+		fdb_prefetch(fw->fdb, fdb_key(f->dst, ret[i].vlan));
+	}
+}
+
 void forward_decide(struct forward *fw, uint16_t in, const struct forward_frame *frames,
 	unsigned int n, uint64_t now_ns, struct verdict *ret)
 {
@@ -163,27 +208,26 @@ void forward_decide(struct forward *fw, uint16_t in, const struct forward_frame 
 	uint64_t last_src = 0, last_dst = 0;
 	struct frame parsed[FORWARD_BATCH_MAX];
 	uint16_t last_out = FDB_NO_PORT;
-	bool admitted[FORWARD_BATCH_MAX];
+	uint8_t like[FORWARD_BATCH_MAX];
 
+	batch_admit(fw, in, frames, n, now_ns, parsed, like, ret);
 	for (unsigned int i = 0; i < n; i++) {
-		struct frame *f = &parsed[i];
-
-		admitted[i] = frame_admit(fw, p, in, &frames[i], now_ns, f, &ret[i]);
-		if (!admitted[i])
-			continue;
-		fdb_prefetch(fw->fdb, fdb_key(f->src, ret[i].vlan));
-		fdb_prefetch(fw->fdb, fdb_key(f->dst, ret[i].vlan));
-	}
-	for (unsigned int i = 0; i < n; i++) {
-		const struct frame *f = &parsed[i];
 		struct verdict *v = &ret[i];
+		const struct frame *f;
 		uint64_t src, dst;
 
-		if (!admitted[i])
+		if (like[i] == n)
 			continue;
+		/* Neighbours in a batch mostly belong to one conversation. */
+		if (like[i] < i && ret[like[i]].kind == VERDICT_PORT &&
+			frames[i].wire_len == frames[like[i]].wire_len) {
+			v->kind = VERDICT_PORT;
+			v->port = ret[like[i]].port;
+			continue;
+		}
+		f = &parsed[like[i]];
 		src = fdb_key(f->src, v->vlan);
 		dst = fdb_key(f->dst, v->vlan);
-		/* Neighbours in a batch mostly belong to one conversation. */
 		if (src != last_src && !p->no_learning) {
 			if (fdb_learn(fw->fdb, src, in, now_s) == FDB_REFUSED) {
 				*v = drop(DROP_STATIC_MAC, in);

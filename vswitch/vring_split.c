@@ -205,6 +205,9 @@ static inline unsigned int fetch(
 				r->size);
 		__builtin_prefetch(&r->desc[heads[i]]);
 	}
+	/* What is known to come next is wanted next time, which is a round from now. */
+	for (unsigned int i = n; i < 2 * n && i < (uint16_t)(r->ahead - r->next); i++)
+		__builtin_prefetch(&r->desc[load(&r->avail->ring[(r->next + i) & mask]) & mask]);
 	for (unsigned int i = 0; i < n; i += 8)
 		vring_prefetch_write(&r->used->ring[(r->next + i) & mask]);
 	for (unsigned int i = 0; i < n; i++)
