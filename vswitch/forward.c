@@ -209,6 +209,7 @@ void forward_decide(struct forward *fw, uint16_t in, const struct forward_frame 
 	struct frame parsed[FORWARD_BATCH_MAX];
 	uint16_t last_out = FDB_NO_PORT;
 	uint8_t like[FORWARD_BATCH_MAX];
+	unsigned int changed = 0; /* the frame that last changed the table */
 
 	batch_admit(fw, in, frames, n, now_ns, parsed, like, ret);
 	for (unsigned int i = 0; i < n; i++) {
@@ -219,7 +220,7 @@ void forward_decide(struct forward *fw, uint16_t in, const struct forward_frame 
 		if (like[i] == n)
 			continue;
 		/* Neighbours in a batch mostly belong to one conversation. */
-		if (like[i] < i && ret[like[i]].kind == VERDICT_PORT &&
+		if (like[i] < i && like[i] >= changed && ret[like[i]].kind == VERDICT_PORT &&
 			frames[i].wire_len == frames[like[i]].wire_len) {
 			v->kind = VERDICT_PORT;
 			v->port = ret[like[i]].port;
@@ -229,10 +230,14 @@ void forward_decide(struct forward *fw, uint16_t in, const struct forward_frame 
 		src = fdb_key(f->src, v->vlan);
 		dst = fdb_key(f->dst, v->vlan);
 		if (src != last_src && !p->no_learning) {
-			if (fdb_learn(fw->fdb, src, in, now_s) == FDB_REFUSED) {
+			enum fdb_learned what = fdb_learn(fw->fdb, src, in, now_s);
+
+			if (what == FDB_REFUSED) {
 				*v = drop(DROP_STATIC_MAC, in);
 				continue;
 			}
+			if (what != FDB_KNOWN)
+				changed = i;
 			last_src = src;
 			last_dst = 0; /* what was learned may have pushed it out */
 		}

@@ -119,6 +119,66 @@ START_TEST(forward_learns_within_one_batch)
 }
 END_TEST
 
+/* Frames whose header was seen before in the batch take a shorter way to the same answer. */
+START_TEST(forward_decides_on_a_batch_as_on_its_frames_one_by_one)
+{
+	static const uint64_t macs[] = {A, B, C, C + 1, ALL, GROUP, 0, 0x0180c2000000ull};
+	static uint8_t bytes[FORWARD_BATCH_MAX][64];
+	struct forward_frame f[FORWARD_BATCH_MAX];
+	struct verdict v[FORWARD_BATCH_MAX], w;
+	struct forward *one = fw;
+
+	srand(1);
+	setup();
+	for (unsigned int round = 0; round < 4000; round++) {
+		uint16_t in = (uint16_t)(rand() % 3);
+		unsigned int n = 1 + (unsigned int)rand() % FORWARD_BATCH_MAX;
+
+		for (unsigned int i = 0; i < n; i++) {
+			bool again = i && rand() % 4;
+
+			if (again)
+				memcpy(bytes[i], bytes[rand() % i], 64);
+			else
+				frame_put(bytes[i], macs[rand() % 8], macs[rand() % 5],
+					rand() % 5 - 3, rand() % 9 ? FRAME_TYPE_ARP : 0x88a8);
+			bytes[i][31] = (uint8_t)(rand() % 3);
+			f[i] = (struct forward_frame){.bytes = bytes[i],
+				.header_len = rand() % 30 ? 60 : 13,
+				.len = rand() % 5 ? 60 : 1600};
+			f[i].wire_len = f[i].len;
+		}
+		if (rand() % 50 == 0) {
+			fdb_flush(fw->fdb, FDB_NO_PORT, FDB_ANY_VLAN, true);
+			fdb_flush(one->fdb, FDB_NO_PORT, FDB_ANY_VLAN, true);
+		}
+		/* Changes what a port is at times. */
+		fw->ports[in].mtu = one->ports[in].mtu = rand() % 2 ? 1500 : 0;
+		fw->ports[in].guard.nr_ipv4 = one->ports[in].guard.nr_ipv4 = rand() % 8 == 0;
+		fw->ports[in].no_learning = one->ports[in].no_learning = rand() % 8 == 0;
+		forward_decide(fw, in, f, n, SECOND, v);
+		for (unsigned int i = 0; i < n; i++) {
+			forward_decide(one, in, &f[i], 1, SECOND, &w);
+			ck_assert_int_eq(v[i].kind, w.kind);
+			switch (w.kind) {
+			case VERDICT_PORT: ck_assert_uint_eq(v[i].port, w.port); break;
+			case VERDICT_FLOOD: ck_assert_int_eq(v[i].cast, w.cast); break;
+			case VERDICT_DROP:
+				ck_assert_int_eq(v[i].reason, w.reason);
+				ck_assert_uint_eq(v[i].reason_port, w.reason_port);
+				continue;
+			}
+			ck_assert_uint_eq(v[i].vlan, w.vlan);
+			ck_assert_int_eq(v[i].tagged, w.tagged);
+			ck_assert_int_eq(v[i].nested, w.nested);
+			ck_assert_int_eq(v[i].priority_tag, w.priority_tag);
+		}
+	}
+	teardown();
+	fw = one;
+}
+END_TEST
+
 START_TEST(forward_drops_what_no_station_sends)
 {
 	uint8_t b[64] = {0};
@@ -548,6 +608,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, forward_floods_until_it_has_learned);
 	tcase_add_test(tc, forward_learns_within_one_batch);
+	tcase_add_test(tc, forward_decides_on_a_batch_as_on_its_frames_one_by_one);
 	tcase_add_test(tc, forward_drops_what_no_station_sends);
 	tcase_add_test(tc, forward_keeps_vlans_apart);
 	tcase_add_test(tc, vlan_port_takes_only_numbers_that_exist);
