@@ -294,6 +294,8 @@ void switch_apply_print(const json_t *result)
 			printf(" %s vlan %" PRId64, text_of(step, "mac"), number_of(step, "vlan"));
 		if (*text_of(step, "port"))
 			printf(" %s", text_of(step, "port"));
+		if (*text_of(step, "mirror"))
+			printf(" %s", text_of(step, "mirror"));
 		if (json_object_get(step, "ageing"))
 			printf(" %" PRId64, number_of(step, "ageing"));
 		json_object_foreach(json_object_get(step, "keys"), key, pair) pair_print(key, pair);

@@ -207,9 +207,28 @@ static json_t *statics_json(const struct switch_config *c)
 	return list;
 }
 
+json_t *mirror_config_json(const struct mirror_config *c)
+{
+	static const char *const directions[] = {"", "in", "out", "both"};
+	json_t *from = json_array(), *o = json_pack("{s:s, s:o, s:s}", "name", c->name, "from",
+					     from, "direction", directions[c->directions & 3]);
+
+	for (unsigned int i = 0; i < c->nr_from; i++)
+		json_array_append_new(from, json_string(c->from[i]));
+	if (c->vlan)
+		json_object_set_new(o, "vlan", json_integer(c->vlan));
+	else
+		json_object_set_new(o, "to", json_string(c->to));
+	flag_set(o, "reserved", c->reserved);
+	if (c->rate)
+		json_object_set_new(o, "rate", json_sprintf("%" PRIu64 "bps", c->rate));
+	return o;
+}
+
 json_t *switch_config_json(const struct switch_config *c)
 {
-	json_t *o = json_object(), *fdb = json_object(), *ports = json_array();
+	json_t *o = json_object(), *fdb = json_object(), *ports = json_array(),
+	       *mirrors = json_array();
 
 	json_object_set_new(o, "socket", json_string(c->socket));
 	if (c->group[0])
@@ -231,6 +250,9 @@ json_t *switch_config_json(const struct switch_config *c)
 	for (size_t i = 0; i < c->nr_ports; i++)
 		json_array_append_new(ports, port_config_json(&c->ports[i]));
 	json_object_set_new(o, "ports", ports);
+	for (size_t i = 0; i < c->nr_mirrors; i++)
+		json_array_append_new(mirrors, mirror_config_json(&c->mirrors[i]));
+	list_set(o, "mirrors", mirrors);
 	return o;
 }
 

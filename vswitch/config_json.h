@@ -14,6 +14,8 @@
 /* A new reference, or NULL: out of memory. */
 json_t *port_config_json(const struct port_config *c);
 
+json_t *mirror_config_json(const struct mirror_config *c);
+
 /* All of it, ports and static addresses too. A new reference, or NULL. */
 json_t *switch_config_json(const struct switch_config *c);
 

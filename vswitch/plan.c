@@ -51,7 +51,8 @@ static json_t *ports_diff(const struct port_config *a, const struct port_config 
 static void step_add(struct plan *p, enum plan_kind kind, const struct port_config *port,
 	const struct static_config *entry, json_t *keys)
 {
-	p->steps[p->nr_steps++] = (struct plan_step){kind, port, entry, keys};
+	p->steps[p->nr_steps++] =
+		(struct plan_step){.kind = kind, .port = port, .entry = entry, .keys = keys};
 }
 
 static bool needs_replacing(const json_t *diff)
@@ -122,6 +123,30 @@ static bool static_stays(
 	return found;
 }
 
+static bool mirror_in(const struct switch_config *c, const struct mirror_config *m)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < c->nr_mirrors && !found; i++) {
+		json_t *a = mirror_config_json(m), *b = mirror_config_json(&c->mirrors[i]);
+
+		found = json_equal(a, b);
+		json_decref(a);
+		json_decref(b);
+	}
+	return found;
+}
+
+/* One that changes goes and comes: no frame of the ports it copies from is touched. */
+static void mirrors_plan(const struct switch_config *of, const struct switch_config *other,
+	enum plan_kind kind, struct plan *p)
+{
+	for (size_t i = 0; i < of->nr_mirrors; i++)
+		if (!mirror_in(other, &of->mirrors[i]))
+			p->steps[p->nr_steps++] =
+				(struct plan_step){.kind = kind, .mirror = &of->mirrors[i]};
+}
+
 /* What cannot change while it runs, as "memory-mib (128, not 256)". */
 static int fixed_check(
 	const struct switch_config *now, const struct switch_config *want, struct err *e)
@@ -137,6 +162,7 @@ static int fixed_check(
 	diff = objects_diff(a, b);
 	json_object_del(diff, "ports");
 	json_object_del(diff, "fdb");
+	json_object_del(diff, "mirrors");
 	json_object_foreach(diff, key, pair)
 	{
 		_cleanup_free_ char *is =
@@ -169,14 +195,15 @@ int plan_create(const struct switch_config *now, const struct switch_config *wan
 		return r;
 	p = calloc(1, sizeof(*p));
 	if (p)
-		p->steps = calloc(
-			now->nr_ports + want->nr_ports + now->nr_statics + want->nr_statics + 1,
+		p->steps = calloc(now->nr_ports + want->nr_ports + now->nr_statics +
+					  want->nr_statics + now->nr_mirrors + want->nr_mirrors + 1,
 			sizeof(*p->steps));
 	if (!p || !p->steps) {
 		plan_destroy(p);
 		return err_set(e, ENOMEM, "out of memory");
 	}
 	p->ageing_s = want->fdb_ageing_s;
+	mirrors_plan(now, want, PLAN_MIRROR_DEL, p);
 	for (size_t i = 0; i < now->nr_statics; i++)
 		if (!static_stays(want, &now->statics[i], NULL))
 			step_add(p, PLAN_STATIC_DEL, NULL, &now->statics[i], NULL);
@@ -184,6 +211,7 @@ int plan_create(const struct switch_config *now, const struct switch_config *wan
 	for (size_t i = 0; i < want->nr_statics; i++)
 		if (!static_stays(now, &want->statics[i], p))
 			step_add(p, PLAN_STATIC_ADD, NULL, &want->statics[i], NULL);
+	mirrors_plan(want, now, PLAN_MIRROR_ADD, p);
 	if (now->fdb_ageing_s != want->fdb_ageing_s)
 		step_add(p, PLAN_AGEING, NULL, NULL, NULL);
 	*ret = p;
@@ -203,12 +231,14 @@ void plan_destroy(struct plan *p)
 static json_t *step_json(const struct plan *p, const struct plan_step *s)
 {
 	static const char *const names[] = {
+		[PLAN_MIRROR_DEL] = "mirror-del",
 		[PLAN_STATIC_DEL] = "fdb-del",
 		[PLAN_PORT_ADD] = "port-add",
 		[PLAN_PORT_SET] = "port-set",
 		[PLAN_PORT_DEL] = "port-del",
 		[PLAN_PORT_REPLACE] = "port-replace",
 		[PLAN_STATIC_ADD] = "fdb-add",
+		[PLAN_MIRROR_ADD] = "mirror-add",
 		[PLAN_AGEING] = "fdb-ageing",
 	};
 	json_t *o = json_pack("{s:s}", "do", names[s->kind]);
@@ -224,6 +254,8 @@ static json_t *step_json(const struct plan *p, const struct plan_step *s)
 		json_object_set_new(o, "vlan", json_integer(s->entry->vlan));
 		json_object_set_new(o, "port", json_string(s->entry->port));
 	}
+	if (s->mirror)
+		json_object_set_new(o, "mirror", json_string(s->mirror->name));
 	if (s->kind == PLAN_AGEING)
 		json_object_set_new(o, "ageing", json_integer(p->ageing_s));
 	return o;

@@ -12,20 +12,23 @@
 #include "vswitch/config.h"
 
 enum plan_kind {
+	PLAN_MIRROR_DEL,
 	PLAN_STATIC_DEL,
 	PLAN_PORT_ADD,
 	PLAN_PORT_SET, /* in place: who is connected notices nothing */
 	PLAN_PORT_DEL,
 	PLAN_PORT_REPLACE, /* what it is connected to changes: it goes and comes again */
 	PLAN_STATIC_ADD,
+	PLAN_MIRROR_ADD,
 	PLAN_AGEING,
 };
 
 struct plan_step {
 	enum plan_kind kind;
-	const struct port_config *port;    /* PLAN_PORT_*: as it is to be, or as it was (DEL) */
-	const struct static_config *entry; /* PLAN_STATIC_* */
-	json_t *keys;                      /* {key: [before, after]}, PLAN_PORT_SET and REPLACE */
+	const struct port_config *port;     /* PLAN_PORT_*: as it is to be, or as it was (DEL) */
+	const struct static_config *entry;  /* PLAN_STATIC_* */
+	const struct mirror_config *mirror; /* PLAN_MIRROR_* */
+	json_t *keys;                       /* {key: [before, after]}, PLAN_PORT_SET and REPLACE */
 };
 
 struct plan {

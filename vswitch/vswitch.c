@@ -208,6 +208,16 @@ static int statics_get(struct vswitch *sw, struct switch_config *c)
 	return c->statics ? 0 : -ENOMEM;
 }
 
+static int mirrors_get(struct vswitch *sw, struct switch_config *c)
+{
+	const struct mirrors *ms = taps_mirrors(sw->dp);
+
+	c->mirrors = calloc(ms->nr + 1, sizeof(*c->mirrors));
+	for (; c->mirrors && c->nr_mirrors < ms->nr; c->nr_mirrors++)
+		c->mirrors[c->nr_mirrors] = ms->list[c->nr_mirrors]->cfg;
+	return c->mirrors ? 0 : -ENOMEM;
+}
+
 int vswitch_config_get(struct vswitch *sw, struct switch_config **ret)
 {
 	struct switch_config *c = calloc(1, sizeof(*c));
@@ -216,7 +226,7 @@ int vswitch_config_get(struct vswitch *sw, struct switch_config **ret)
 		return -ENOMEM;
 	*c = sw->cfg;
 	c->ports = calloc(FORWARD_PORTS_MAX, sizeof(*c->ports));
-	if (!c->ports || statics_get(sw, c) < 0) {
+	if (!c->ports || statics_get(sw, c) < 0 || mirrors_get(sw, c) < 0) {
 		switch_config_destroy(c);
 		return -ENOMEM;
 	}

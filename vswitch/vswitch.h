@@ -29,7 +29,7 @@ struct vswitch_port {
 	const char *why_down; /* until the next call; NULL when up */
 	struct port_counters counters;
 	struct fdb_port_stats fdb;
-	struct vhost_link_stats link; /* PORT_VHOST_USER */
+	struct vhost_link_stats link;                /* PORT_VHOST_USER */
 	struct vswitch_queue queues[VSWITCH_QUEUES]; /* to receive from, that are live */
 	unsigned int nr_queues;
 	uint64_t cycles_per_s;

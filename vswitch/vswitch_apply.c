@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "vswitch/plan.h"
+#include "vswitch/taps.h"
 #include "vswitch/vswitch.h"
 
 static int step_do(
@@ -21,6 +22,8 @@ static int step_do(
 		return r < 0 ? r : vswitch_port_add(sw, s->port, e);
 	case PLAN_STATIC_DEL: return vswitch_fdb_del(sw, entry->mac, entry->vlan, e);
 	case PLAN_STATIC_ADD: return vswitch_fdb_add(sw, entry->mac, entry->vlan, entry->port, e);
+	case PLAN_MIRROR_DEL: return taps_mirror_del(vswitch_datapath(sw), s->mirror->name, e);
+	case PLAN_MIRROR_ADD: return taps_mirror_add(vswitch_datapath(sw), s->mirror, e);
 	case PLAN_AGEING: vswitch_ageing_set(sw, p->ageing_s); return 0;
 	}
 	return r;

@@ -24,7 +24,8 @@ static struct switch_config *take(const char *text)
 /* Each line has keys of its own; together they are all a port may have. */
 static const char *const described[] = {
 	"{name: a, vhost-user: /a, client: true}",
-	"{name: a, vhost-user: /a, queues: 2, offloads: [csum], packed: false, socket-mode: '0660'}",
+	"{name: a, vhost-user: /a, queues: 2, offloads: [csum], packed: false, socket-mode: "
+	"'0660'}",
 	"{name: a, vhost-user: /a, offloads: [tso]}",
 	"{name: a, tap: t0, mtu: 9000, isolated: true, no-learning: true}",
 	"{name: a, pci: '0000:3b:02.1', no-flood: [unknown, multicast], fdb-limit: 0}",
@@ -146,6 +147,7 @@ END_TEST
 
 #define A  "- {name: a, vhost-user: /a}\n"
 #define B  "- {name: b, vhost-user: /b}\n"
+#define M  "mirrors: [{name: m, from: [a], to: b}]\n"
 #define FA "fdb: {static: [{mac: '02:00:00:00:00:01', port: a}]}\n"
 
 /* What is done, in order, as "do port". */
@@ -171,6 +173,11 @@ static const struct {
 	/* It goes with its port, and comes again. */
 	{TOP "ports:\n" A FA, TOP "ports:\n- {name: a, vhost-user: /c}\n" FA,
 		"port-replace a; fdb-add a; "},
+	{TOP "ports:\n" A B M, TOP "ports:\n" A B M, ""},
+	{TOP "ports:\n" A B, TOP "ports:\n" A B M, "mirror-add m; "},
+	{TOP "ports:\n" A B M, TOP "ports:\n" A, "mirror-del m; port-del b; "},
+	{TOP "ports:\n" A B M, TOP "ports:\n" A B "mirrors: [{name: m, from: [b], to: a}]\n",
+		"mirror-del m; mirror-add m; "},
 	{TOP, TOP "fdb: {ageing: 5}\n", "fdb-ageing ; "},
 };
 
@@ -188,6 +195,9 @@ START_TEST(plan_is_the_smallest_change)
 	json_array_foreach(list, i, step)
 	{
 		const char *port = json_string_value(json_object_get(step, "port"));
+
+		if (!port)
+			port = json_string_value(json_object_get(step, "mirror"));
 
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s %s; ",
 			json_string_value(json_object_get(step, "do")), port ? port : "");
