@@ -100,11 +100,24 @@ static inline enum vring_error vring_len_check(const struct vring_dev *r, uint32
 	return VRING_OK;
 }
 
-/* The descriptor at @p, which may be anywhere. Its fields are not read from there again. */
+/* The descriptor at @p, in two loads: its fields are not read from there again. */
+static inline union vring_word vring_word_load(const void *p)
+{
+	const uint64_t *from = p;
+	union vring_word w;
+
+	w.word[0] = __atomic_load_n(from, __ATOMIC_RELAXED);
+	w.word[1] = __atomic_load_n(from + 1, __ATOMIC_RELAXED);
+	return w;
+}
+
+/* The same where it need not be aligned. */
 static inline union vring_word vring_word_read(const void *p)
 {
 	union vring_word w;
 
+	if (likely(!((uintptr_t)p & 7)))
+		return vring_word_load(p);
 	memcpy(&w, p, sizeof(w));
 	__asm__("" : "+r"(w.word[0]), "+r"(w.word[1]));
 	return w;

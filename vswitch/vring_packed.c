@@ -244,7 +244,7 @@ static __attribute__((noinline)) enum vring_error chain_add(const struct vring_d
 			return error;
 		}
 		p = pos_add(r, p, 1);
-		w = vring_word_read(&r->pdesc[p.idx]);
+		w = vring_word_load(&r->pdesc[p.idx]);
 	}
 	return error != VRING_OK ? error : vring_len_check(r, c->len);
 }

@@ -134,7 +134,7 @@ static __attribute__((noinline)) enum vring_error chain_add(
 			return vring_len_check(r, c->len);
 		if (steps == r->size || w.split.next >= r->size)
 			return VRING_ERROR_LOOP;
-		w = vring_word_read(&r->desc[w.split.next]);
+		w = vring_word_load(&r->desc[w.split.next]);
 	}
 }
 
@@ -142,7 +142,7 @@ static __attribute__((noinline)) enum vring_error chain_add(
 static inline bool chain_fetch(
 	const struct vring_dev *r, struct vring_burst *b, uint16_t head, bool to_guest)
 {
-	union vring_word w = vring_word_read(&r->desc[head]);
+	union vring_word w = vring_word_load(&r->desc[head]);
 	struct vring_chain *c = &b->chain[b->n];
 	unsigned int first = b->nr_segs;
 	enum vring_error error;
