@@ -16,7 +16,7 @@
 #include "vswitch/socket.h"
 
 #define CONNECTIONS_MAX 16
-#define CONNECTION_S    10
+#define CONNECTION_S    5
 #define MEMORY_MAX      8192 /* of a request's head */
 
 struct metrics_http {

@@ -65,13 +65,20 @@ static bool needs_replacing(const json_t *diff)
 }
 
 /* Does @want need what a port of @now has that is to go or to be replaced? */
-static bool must_wait(const struct switch_config *now, const struct switch_config *cfg,
-	const struct port_config *want)
+static bool must_wait(const struct switch_config *now, const struct port_config *want)
 {
 	if (now->nr_ports >= FORWARD_PORTS_MAX)
 		return true;
 	for (size_t i = 0; i < now->nr_ports; i++)
 		if (port_config_shared(&now->ports[i], want))
+			return true;
+	return false;
+}
+
+static bool is_replaced(const struct plan *p, const struct port_config *port)
+{
+	for (size_t i = 0; i < p->nr_steps; i++)
+		if (p->steps[i].kind == PLAN_PORT_REPLACE && p->steps[i].port == port)
 			return true;
 	return false;
 }
@@ -83,7 +90,7 @@ static void ports_plan(
 
 	for (size_t i = 0; i < want->nr_ports; i++)
 		if (!switch_config_port(now, want->ports[i].name) &&
-			!must_wait(now, want, &want->ports[i]))
+			!must_wait(now, &want->ports[i]))
 			step_add(p, PLAN_PORT_ADD, &want->ports[i], NULL, NULL);
 	for (size_t i = 0; i < want->nr_ports; i++) {
 		const struct port_config *old = switch_config_port(now, want->ports[i].name);
@@ -96,16 +103,20 @@ static void ports_plan(
 	for (size_t i = 0; i < now->nr_ports; i++)
 		if (!switch_config_port(want, now->ports[i].name))
 			step_add(p, PLAN_PORT_DEL, &now->ports[i], NULL, NULL);
+	/* All that is replaced goes before any of it comes: two may change places. */
 	for (size_t i = 0; i < want->nr_ports; i++) {
 		const struct port_config *old = switch_config_port(now, want->ports[i].name);
 
 		diff = old ? ports_diff(old, &want->ports[i]) : NULL;
 		if (diff && needs_replacing(diff))
 			step_add(p, PLAN_PORT_REPLACE, &want->ports[i], NULL, json_incref(diff));
-		else if (!old && must_wait(now, want, &want->ports[i]))
-			step_add(p, PLAN_PORT_ADD, &want->ports[i], NULL, NULL);
 		json_decref(diff);
 	}
+	for (size_t i = 0; i < want->nr_ports; i++)
+		if (is_replaced(p, &want->ports[i]) ||
+			(!switch_config_port(now, want->ports[i].name) &&
+				must_wait(now, &want->ports[i])))
+			step_add(p, PLAN_PORT_ADD, &want->ports[i], NULL, NULL);
 }
 
 /* Is the entry in @c, and on a port that is not replaced in between? */
@@ -195,7 +206,7 @@ int plan_create(const struct switch_config *now, const struct switch_config *wan
 		return r;
 	p = calloc(1, sizeof(*p));
 	if (p)
-		p->steps = calloc(now->nr_ports + want->nr_ports + now->nr_statics +
+		p->steps = calloc(now->nr_ports + 2 * want->nr_ports + now->nr_statics +
 					  want->nr_statics + now->nr_mirrors + want->nr_mirrors + 1,
 			sizeof(*p->steps));
 	if (!p || !p->steps) {

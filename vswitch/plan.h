@@ -17,7 +17,7 @@ enum plan_kind {
 	PLAN_PORT_ADD,
 	PLAN_PORT_SET, /* in place: who is connected notices nothing */
 	PLAN_PORT_DEL,
-	PLAN_PORT_REPLACE, /* what it is connected to changes: it goes and comes again */
+	PLAN_PORT_REPLACE, /* what it is connected to changes: it goes, and comes with an ADD */
 	PLAN_STATIC_ADD,
 	PLAN_MIRROR_ADD,
 	PLAN_AGEING,

@@ -100,7 +100,8 @@ static int dev_mtu_set(struct port *p, const struct port_config *cfg)
 			? 0
 			: rte_eth_dev_set_mtu(p->dev, (uint16_t)cfg->forward.mtu);
 
-	return r == -ENOTSUP ? 0 : r;
+	/* A tap that was given to another network namespace has one of its owner's. */
+	return r == -ENOTSUP || (r == -ENODEV && cfg->kind == PORT_TAP) ? 0 : r;
 }
 
 static int dev_set(struct port *p, const struct port_config *cfg, struct err *e)

@@ -11,22 +11,19 @@ static int step_do(
 	struct vswitch *sw, const struct plan *p, const struct plan_step *s, struct err *e)
 {
 	const struct static_config *entry = s->entry;
-	int r = 0;
 
 	switch (s->kind) {
 	case PLAN_PORT_ADD: return vswitch_port_add(sw, s->port, e);
 	case PLAN_PORT_SET: return vswitch_port_set(sw, s->port, e);
-	case PLAN_PORT_DEL: return vswitch_port_del(sw, s->port->name, e);
 	case PLAN_PORT_REPLACE:
-		r = vswitch_port_del(sw, s->port->name, e);
-		return r < 0 ? r : vswitch_port_add(sw, s->port, e);
+	case PLAN_PORT_DEL: return vswitch_port_del(sw, s->port->name, e);
 	case PLAN_STATIC_DEL: return vswitch_fdb_del(sw, entry->mac, entry->vlan, e);
 	case PLAN_STATIC_ADD: return vswitch_fdb_add(sw, entry->mac, entry->vlan, entry->port, e);
 	case PLAN_MIRROR_DEL: return taps_mirror_del(vswitch_datapath(sw), s->mirror->name, e);
 	case PLAN_MIRROR_ADD: return taps_mirror_add(vswitch_datapath(sw), s->mirror, e);
 	case PLAN_AGEING: vswitch_ageing_set(sw, p->ageing_s); return 0;
 	}
-	return r;
+	return -EINVAL;
 }
 
 /* Would a port that comes be in the way of nobody but those who go? */
@@ -37,7 +34,7 @@ static int plan_check(const struct switch_config *now, const struct plan *p, str
 		bool taken = false;
 		int r;
 
-		if (p->steps[i].kind != PLAN_PORT_ADD && p->steps[i].kind != PLAN_PORT_REPLACE)
+		if (p->steps[i].kind != PLAN_PORT_ADD)
 			continue;
 		/* Its socket or file is ours for now. */
 		for (size_t j = 0; j < now->nr_ports; j++)

@@ -160,19 +160,24 @@ static const struct {
 	{TOP, TOP "ports:\n" A B, "port-add a; port-add b; "},
 	{TOP "ports:\n" A B, TOP, "port-del a; port-del b; "},
 	{TOP "ports:\n" A, TOP "ports:\n- {name: a, vhost-user: /a, mtu: 9000}\n", "port-set a; "},
-	{TOP "ports:\n" A, TOP "ports:\n- {name: a, vhost-user: /c}\n", "port-replace a; "},
+	{TOP "ports:\n" A, TOP "ports:\n- {name: a, vhost-user: /c}\n",
+		"port-replace a; port-add a; "},
 	{TOP "ports:\n" A, TOP "ports:\n- {name: a, vhost-user: /a, client: true}\n",
-		"port-replace a; "},
+		"port-replace a; port-add a; "},
 	/* What comes without need of what goes comes first: it may fail. */
 	{TOP "ports:\n" A, TOP "ports:\n" B, "port-add b; port-del a; "},
 	/* The socket of a port that goes must be free first. */
 	{TOP "ports:\n" A, TOP "ports:\n- {name: c, vhost-user: /a}\n", "port-del a; port-add c; "},
+	/* Two that change places: each must go before the other comes. */
+	{TOP "ports:\n" A B,
+		TOP "ports:\n- {name: a, vhost-user: /b}\n- {name: b, vhost-user: /a}\n",
+		"port-replace a; port-replace b; port-add a; port-add b; "},
 	{TOP "ports:\n" A FA, TOP "ports:\n" A FA, ""},
 	{TOP "ports:\n" A, TOP "ports:\n" A FA, "fdb-add a; "},
 	{TOP "ports:\n" A FA, TOP "ports:\n" A, "fdb-del a; "},
 	/* It goes with its port, and comes again. */
 	{TOP "ports:\n" A FA, TOP "ports:\n- {name: a, vhost-user: /c}\n" FA,
-		"port-replace a; fdb-add a; "},
+		"port-replace a; port-add a; fdb-add a; "},
 	{TOP "ports:\n" A B M, TOP "ports:\n" A B M, ""},
 	{TOP "ports:\n" A B, TOP "ports:\n" A B M, "mirror-add m; "},
 	{TOP "ports:\n" A B M, TOP "ports:\n" A, "mirror-del m; port-del b; "},
