@@ -164,11 +164,11 @@ def prometheus_parse(text):
 
 
 def http(request, read=True):
-    s = socket.create_connection(("127.0.0.1", PORT), 5)
-    s.settimeout(5)
-    s.sendall(request)
-    out = b""
+    s, out = None, b""
     try:
+        s = socket.create_connection(("127.0.0.1", PORT), 5)
+        s.settimeout(5)
+        s.sendall(request)
         while read and (b := s.recv(65536)):
             out += b
     except OSError:
@@ -198,8 +198,9 @@ def counters():
         check(f"HTTP refuses {what}", says in answer if says else b" 200 " not in answer, answer[:60])
     held = [http(b"GET /met", False) for _ in range(24)]
     for s in held:
-        s.close()
-    check("and lives after many that never end", wait_for(lambda: b" 200 " in http(b"GET /metrics HTTP/1.0\r\n\r\n")))
+        if s:
+            s.close()
+    check("and lives after many that never end", wait_for(lambda: b" 200 " in http(b"GET /metrics HTTP/1.0\r\n\r\n"), 30))
     if not shutil.which("dpdk-telemetry.py"):
         print("dpdk-telemetry.py is not installed, left out")
         return
