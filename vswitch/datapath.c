@@ -128,7 +128,7 @@ static void frame_send_copy(struct worker *w, struct port *p, struct rte_mbuf *m
 	worker_send_copy(w, p, m);
 }
 
-static void stage_add(struct worker *w, struct port *p, struct rte_mbuf *m)
+static inline void stage_add(struct worker *w, struct port *p, struct rte_mbuf *m)
 {
 	struct worker_port *wp = &w->ports[p->no];
 

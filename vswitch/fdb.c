@@ -66,22 +66,27 @@ struct fdb {
 	uint32_t ageing_s;
 };
 
-struct place {
-	uint32_t first, second;
-};
-
-/* splitmix64's finaliser over a secret: addresses are chosen by guests. */
-static struct place key_place(const struct fdb *f, uint64_t key)
+/*
+ * Where @key lies, as one number: its low half chooses the first bucket, the high half the second.
+ * splitmix64's finaliser over a secret: addresses are chosen by guests.
+ */
+static inline uint64_t key_place(const struct fdb *f, uint64_t key)
 {
 	uint64_t z = key ^ f->seed;
-	struct place p;
 
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-	z ^= z >> 31;
-	p.first = (uint32_t)z & f->mask;
-	p.second = (p.first ^ ((uint32_t)(z >> 32) | 1)) & f->mask;
-	return p;
+	return z ^ z >> 31;
+}
+
+static inline uint32_t place_first(const struct fdb *f, uint64_t at)
+{
+	return (uint32_t)at & f->mask;
+}
+
+static inline uint32_t place_second(const struct fdb *f, uint64_t at)
+{
+	return ((uint32_t)at ^ ((uint32_t)(at >> 32) | 1)) & f->mask;
 }
 
 static uint64_t key_get(const struct fdb *f, uint32_t i)
@@ -119,7 +124,7 @@ static bool slot_is_gone(const struct fdb *f, struct slot s)
 }
 
 /* Which way has @key is not predictable: one branch for all of them. */
-static uint32_t bucket_find(const struct fdb *f, uint32_t b, uint64_t key)
+static inline uint32_t bucket_find(const struct fdb *f, uint32_t b, uint64_t key)
 {
 	const uint64_t *keys = f->buckets[b].key;
 	unsigned int hit = 0;
@@ -129,18 +134,17 @@ static uint32_t bucket_find(const struct fdb *f, uint32_t b, uint64_t key)
 	return hit ? b * WAYS + (uint32_t)__builtin_ctz(hit) : NIL;
 }
 
-static uint32_t key_find(const struct fdb *f, uint64_t key)
+static inline uint32_t key_find(const struct fdb *f, uint64_t key, uint64_t at)
 {
-	struct place p = key_place(f, key);
-	uint32_t i = bucket_find(f, p.first, key);
+	uint32_t i = bucket_find(f, place_first(f, at), key);
 
-	return i != NIL ? i : bucket_find(f, p.second, key);
+	return i != NIL ? i : bucket_find(f, place_second(f, at), key);
 }
 
 /* Without the lock: whether there is an entry for @key, and what it says. */
-static bool key_read(const struct fdb *f, uint64_t key, struct slot *ret)
+static inline bool key_read(const struct fdb *f, uint64_t key, uint64_t at, struct slot *ret)
 {
-	uint32_t i = key ? key_find(f, key) : NIL;
+	uint32_t i = key ? key_find(f, key, at) : NIL;
 
 	if (i == NIL)
 		return false;
@@ -234,8 +238,8 @@ static bool room_make(struct fdb *f)
 /* A free slot for @key, or one whose learned entry is of the port that has most; else NIL. */
 static uint32_t slot_find(struct fdb *f, uint64_t key)
 {
-	struct place p = key_place(f, key);
-	const uint32_t both[] = {p.first, p.second};
+	uint64_t at = key_place(f, key);
+	const uint32_t both[] = {place_first(f, at), place_second(f, at)};
 	uint32_t victim = NIL;
 	struct slot v = {0};
 
@@ -269,7 +273,7 @@ static uint32_t slot_find(struct fdb *f, uint64_t key)
 /* The entry of @key; one that is gone is made free. */
 static uint32_t entry_find(struct fdb *f, uint64_t key)
 {
-	uint32_t i = key ? key_find(f, key) : NIL;
+	uint32_t i = key ? key_find(f, key, key_place(f, key)) : NIL;
 
 	if (i != NIL && slot_is_gone(f, slot_get(f, i))) {
 		entry_free(f, i);
@@ -334,16 +338,24 @@ void fdb_destroy(struct fdb *f)
 	free(f);
 }
 
-uint16_t fdb_lookup(const struct fdb *f, uint64_t key)
+uint16_t fdb_lookup_at(const struct fdb *f, uint64_t key, uint64_t at)
 {
 	struct slot s;
 
-	return key_read(f, key, &s) ? s.port : FDB_NO_PORT;
+	return key_read(f, key, at, &s) ? s.port : FDB_NO_PORT;
 }
 
-void fdb_prefetch(const struct fdb *f, uint64_t key)
+uint16_t fdb_lookup(const struct fdb *f, uint64_t key)
 {
-	__builtin_prefetch(&f->buckets[key_place(f, key).first]);
+	return fdb_lookup_at(f, key, key_place(f, key));
+}
+
+uint64_t fdb_prefetch(const struct fdb *f, uint64_t key)
+{
+	uint64_t at = key_place(f, key);
+
+	__builtin_prefetch(&f->buckets[place_first(f, at)]);
+	return at;
 }
 
 static void refused_count(struct port *p)
@@ -414,7 +426,8 @@ static bool lock_try(struct fdb *f)
 	return false;
 }
 
-enum fdb_learned fdb_learn(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s)
+enum fdb_learned fdb_learn_at(
+	struct fdb *f, uint64_t key, uint64_t at, uint16_t port, uint32_t now_s)
 {
 	enum fdb_learned what;
 	struct slot s;
@@ -422,7 +435,7 @@ enum fdb_learned fdb_learn(struct fdb *f, uint64_t key, uint16_t port, uint32_t 
 
 	if (!key_valid(key))
 		return FDB_REFUSED;
-	known = key_read(f, key, &s);
+	known = key_read(f, key, at, &s);
 	if (known && s.port == port) {
 		/*
 		 * Once a second is enough, and keeps the line clean in between. If somebody else has
@@ -443,6 +456,11 @@ enum fdb_learned fdb_learn(struct fdb *f, uint64_t key, uint16_t port, uint32_t 
 	what = entry_learn(f, key, port, now_s);
 	pthread_mutex_unlock(&f->lock);
 	return what;
+}
+
+enum fdb_learned fdb_learn(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s)
+{
+	return fdb_learn_at(f, key, key_place(f, key), port, now_s);
 }
 
 int fdb_add_static(struct fdb *f, uint64_t key, uint16_t port)

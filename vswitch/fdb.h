@@ -69,11 +69,17 @@ void fdb_destroy(struct fdb *f);
 /* The port of @key or FDB_NO_PORT. Does not refresh it. */
 uint16_t fdb_lookup(const struct fdb *f, uint64_t key);
 
-/* Ask for the memory a later call with @key will read. */
-void fdb_prefetch(const struct fdb *f, uint64_t key);
+/*
+ * Ask for the memory a later call with @key will read. Returns where that is, for the calls that end in
+ * _at; it holds as long as the table does.
+ */
+uint64_t fdb_prefetch(const struct fdb *f, uint64_t key);
+uint16_t fdb_lookup_at(const struct fdb *f, uint64_t key, uint64_t at);
 
 /* @key was seen on @port at @now_s. */
 enum fdb_learned fdb_learn(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s);
+enum fdb_learned fdb_learn_at(
+	struct fdb *f, uint64_t key, uint64_t at, uint16_t port, uint32_t now_s);
 
 /*
  * @key is on @port until removed, whatever is seen. Replaces what was learned, or an older static

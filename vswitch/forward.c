@@ -168,12 +168,18 @@ static inline bool header_equal(const uint8_t *a, const uint8_t *b)
 	return !((a0 ^ b0) | (a1 ^ b1));
 }
 
+struct place {
+	uint64_t src, dst;
+};
+
 /*
  * Read all headers and ask for the memory of their addresses. @like[i]: the frame whose header this
- * one has, which is parsed; itself when it has its own; n when it is not admitted.
+ * one has, which is parsed; itself when it has its own; n when it is not admitted. @at: where the table
+ * has its addresses.
  */
 static void batch_admit(struct forward *fw, uint16_t in, const struct forward_frame *frames,
-	unsigned int n, uint64_t now_ns, struct frame *parsed, uint8_t *like, struct verdict *ret)
+	unsigned int n, uint64_t now_ns, struct frame *parsed, struct place *at, uint8_t *like,
+	struct verdict *ret)
 {
 	struct forward_port *p = &fw->ports[in];
 	/* Neither the rest of a frame nor its length is looked at. */
@@ -195,8 +201,8 @@ static void batch_admit(struct forward *fw, uint16_t in, const struct forward_fr
 		like[i] = (uint8_t)i;
 		if (plain && !f->tagged)
 			last = i;
-		fdb_prefetch(fw->fdb, fdb_key(f->src, ret[i].vlan));
-		fdb_prefetch(fw->fdb, fdb_key(f->dst, ret[i].vlan));
+		at[i].src = fdb_prefetch(fw->fdb, fdb_key(f->src, ret[i].vlan));
+		at[i].dst = fdb_prefetch(fw->fdb, fdb_key(f->dst, ret[i].vlan));
 	}
 }
 
@@ -208,10 +214,11 @@ void forward_decide(struct forward *fw, uint16_t in, const struct forward_frame 
 	uint64_t last_src = 0, last_dst = 0;
 	struct frame parsed[FORWARD_BATCH_MAX];
 	uint16_t last_out = FDB_NO_PORT;
+	struct place at[FORWARD_BATCH_MAX];
 	uint8_t like[FORWARD_BATCH_MAX];
 	unsigned int changed = 0; /* the frame that last changed the table */
 
-	batch_admit(fw, in, frames, n, now_ns, parsed, like, ret);
+	batch_admit(fw, in, frames, n, now_ns, parsed, at, like, ret);
 	for (unsigned int i = 0; i < n; i++) {
 		struct verdict *v = &ret[i];
 		const struct frame *f;
@@ -230,7 +237,8 @@ void forward_decide(struct forward *fw, uint16_t in, const struct forward_frame 
 		src = fdb_key(f->src, v->vlan);
 		dst = fdb_key(f->dst, v->vlan);
 		if (src != last_src && !p->no_learning) {
-			enum fdb_learned what = fdb_learn(fw->fdb, src, in, now_s);
+			enum fdb_learned what =
+				fdb_learn_at(fw->fdb, src, at[like[i]].src, in, now_s);
 
 			if (what == FDB_REFUSED) {
 				*v = drop(DROP_STATIC_MAC, in);
@@ -248,7 +256,7 @@ void forward_decide(struct forward *fw, uint16_t in, const struct forward_frame 
 			continue;
 		}
 		if (dst != last_dst) {
-			last_out = fdb_lookup(fw->fdb, dst);
+			last_out = fdb_lookup_at(fw->fdb, dst, at[like[i]].dst);
 			last_dst = dst;
 		}
 		if (last_out == FDB_NO_PORT)

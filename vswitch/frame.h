@@ -47,6 +47,15 @@ static inline uint64_t frame_mac(const uint8_t *p)
 	return __builtin_bswap64(v) >> 16;
 }
 
+/* As frame_mac() where two more bytes follow: one load. */
+static inline uint64_t frame_mac_fast(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, 8);
+	return __builtin_bswap64(v) >> 16;
+}
+
 static inline enum frame_cast frame_cast(uint64_t dst)
 {
 	if (!(dst >> 40 & 1))
@@ -90,8 +99,8 @@ static inline int frame_parse(const uint8_t *bytes, uint32_t len, struct frame *
 		ret->type = type;
 		ret->l3 = FRAME_HEADER;
 	}
-	ret->dst = frame_mac(bytes);
-	ret->src = frame_mac(bytes + 6);
+	ret->dst = frame_mac_fast(bytes);
+	ret->src = frame_mac_fast(bytes + 6);
 	return 0;
 }
 

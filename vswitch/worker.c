@@ -220,6 +220,9 @@ static void worker_sleep(struct worker *w)
 	counter_add(&w->stats.sleeps, 1);
 	pthread_mutex_unlock(&w->lock);
 	n = epoll_pwait2(w->epoll_fd, events, EVENTS, &ts, NULL);
+	/* As under valgrind. */
+	if (n < 0 && errno == ENOSYS)
+		n = epoll_wait(w->epoll_fd, events, EVENTS, (int)(ns / 1000000) + 1);
 	while (atomic_load(&w->dp->wanted))
 		sched_yield();
 	pthread_mutex_lock(&w->lock);
