@@ -59,15 +59,17 @@ static inline uint16_t flags_load(const struct vring_packed_desc *d)
 	return __atomic_load_n(&d->flags, __ATOMIC_ACQUIRE);
 }
 
-/* Virtio 1.2 §2.8.6; what the device has written to is marked as the driver had. */
+/* Virtio 1.2 §2.8.6; what the device has written to is marked as the driver had. One store. */
 static inline void slot_use(const struct vring_dev *r, struct pos p, uint16_t id, uint32_t len)
 {
-	struct vring_packed_desc *d = &r->pdesc[p.idx];
-	uint16_t flags = (uint16_t)((p.wrap ? AVAIL | USED : 0) | (len ? VRING_DESC_F_WRITE : 0));
+	union vring_word w = {.packed = {
+				      .len = len,
+				      .id = id,
+				      .flags = (uint16_t)((p.wrap ? AVAIL | USED : 0) |
+							  (len ? VRING_DESC_F_WRITE : 0)),
+			      }};
 
-	d->id = id;
-	d->len = len;
-	__atomic_store_n(&d->flags, flags, __ATOMIC_RELEASE);
+	__atomic_store_n((uint64_t *)&r->pdesc[p.idx] + 1, w.word[1], __ATOMIC_RELEASE);
 }
 
 int vring_packed_begin(struct vring_dev *r, uint32_t base, struct err *e)
