@@ -20,7 +20,7 @@
 #define OFFLOAD_TSO6 4u
 #define OFFLOAD_ECN  8u /* with OFFLOAD_TSO*: only the first segment may carry CWR */
 
-#define OFFLOAD_ALL  (OFFLOAD_CSUM | OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_ECN)
+#define OFFLOAD_ALL (OFFLOAD_CSUM | OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_ECN)
 
 #define OFFLOAD_WIRE_HEADER 10 /* of struct virtio_net_hdr; num_buffers may follow */
 
