@@ -3,7 +3,9 @@
 
 static double percent(uint64_t part, uint64_t whole)
 {
-	return whole ? (double)(part * 1000 / whole) / 10 : 0;
+	uint64_t tenths = whole ? part * 1000 / whole : 0;
+
+	return (double)tenths / 10;
 }
 
 json_t *control_threads_json(const struct vswitch_stats *s)

@@ -82,7 +82,7 @@ static void frames_send(struct worker *w, struct port *p, struct rte_mbuf **m, u
 	queue = queue_lock(w, p);
 	sent = p->ops->tx(p, queue, m, n);
 	queue_unlock(w, p, queue);
-	for (uint16_t i = 0; i < sent; i++)
+	for (uint16_t i = 0; i < sent && i < n; i++)
 		sum += bytes[i];
 	send_count(w, p, n, sent, sum);
 }

@@ -204,7 +204,7 @@ static void slow_heat(struct worker *w)
  */
 static void worker_sleep(struct worker *w)
 {
-	struct epoll_event events[EVENTS];
+	struct epoll_event events[EVENTS] = {0};
 	uint64_t ns = SLEEP_NS;
 	struct timespec ts;
 	int n;
@@ -235,7 +235,7 @@ static void worker_sleep(struct worker *w)
 /* What a busy thread does now and then: see who is to be woken. */
 static void worker_look(struct worker *w)
 {
-	struct epoll_event events[EVENTS];
+	struct epoll_event events[EVENTS] = {0};
 
 	w->look_ns = w->now_ns + LOOK_NS;
 	events_take(w, events, epoll_wait(w->epoll_fd, events, EVENTS, 0));
