@@ -39,7 +39,7 @@ void forward_port_set(struct forward *fw, uint16_t no, const struct forward_port
 	meter_keep(&from.storm_broadcast, &p->storm_broadcast);
 	meter_keep(&from.storm_multicast, &p->storm_multicast);
 	meter_keep(&from.storm_unknown, &p->storm_unknown);
-	if (memcmp(&from.vlan, &to->vlan, sizeof(to->vlan)) ||
+	if (memcmp(&from.vlan.members, &to->vlan.members, sizeof(to->vlan.members)) ||
 		memcmp(&from.guard.mac, &to->guard.mac, sizeof(to->guard.mac)))
 		entries_forget(fw->fdb, no, to);
 }
