@@ -17,6 +17,7 @@
 
 #define CONNECTIONS_MAX 16
 #define CONNECTION_S    5
+#define TICK_MS         1000
 #define MEMORY_MAX      8192 /* of a request's head */
 
 struct metrics_http {
@@ -73,18 +74,23 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
 
 static int on_timer(sd_event_source *s, uint64_t now_us, void *ctx);
 
-/* Let it work, and come back when a connection's time is up. */
+/*
+ * Let it work, and come back when a connection's time is up. Twice: when the last run has ended a
+ * connection of as many as there may be, only the next listens again.
+ */
 static void metrics_run(struct metrics_http *m)
 {
+	const union MHD_DaemonInfo *info;
 	MHD_UNSIGNED_LONG_LONG ms;
 
 	MHD_run(m->daemon);
-	if (MHD_get_timeout(m->daemon, &ms) == MHD_YES) {
-		sd_event_source_set_time_relative(m->timer, (ms + 1) * 1000);
-		sd_event_source_set_enabled(m->timer, SD_EVENT_ONESHOT);
-	} else {
-		sd_event_source_set_enabled(m->timer, SD_EVENT_OFF);
-	}
+	MHD_run(m->daemon);
+	info = MHD_get_daemon_info(m->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+	if (MHD_get_timeout(m->daemon, &ms) != MHD_YES || ms > TICK_MS)
+		ms = TICK_MS;
+	sd_event_source_set_time_relative(m->timer, (ms + 1) * 1000);
+	sd_event_source_set_enabled(
+		m->timer, info && info->num_connections ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
 }
 
 static int on_timer(sd_event_source *s, uint64_t now_us, void *ctx)
