@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A guest writes garbage to every config register, BAR, MSI-X table entry and port it can reach. It may
 # end itself so; the host and the device must be none the worse for it.
-# shellcheck disable=SC2154
+# shellcheck disable=SC2034,SC2154
 # shellcheck source=tests/lib/run.sh
 . "${0%/*}/../lib/run.sh"
 garbage=$(dirname "$(command -v viaduct)")/../tests/guest/garbage

@@ -215,7 +215,7 @@ static void answers_drop(int sock)
 		char buf[CMSG_SPACE(sizeof(int) * 4)];
 		struct cmsghdr align;
 	} control;
-	uint8_t buf[64];
+	uint8_t buf[64] = {0};
 
 	for (;;) {
 		struct iovec iov = {buf, sizeof(buf)};
