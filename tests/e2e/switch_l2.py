@@ -144,7 +144,7 @@ class Switch:
         self.control = work + "/control"
         self.process = None
 
-    def config(self, settings=None, top=""):
+    def config(self, settings=None, top="", extra=""):
         """@settings: what each port has besides its device. Two CPUs are all a test may expect."""
         lines = ["socket: " + self.control, "core: 0"] + ([top] if top else []) + ["ports:"]
         for p in PORTS:
@@ -152,7 +152,7 @@ class Switch:
                 p, p, p, ", " + settings[p] if settings and p in settings else ""))
         path = self.dir + "/switch.yaml"
         with open(path, "w", encoding="utf-8") as f:
-            f.write("\n".join(lines) + "\n")
+            f.write("\n".join(lines) + "\n" + extra)
         return path
 
     def start(self, settings=None, top=""):
@@ -292,6 +292,21 @@ def check_mirrors(sw, st):
     learn(st)
     a.send(frame(mac(5), mac(1), 9))
     ok("without the mirror the port is as before", sees(e, [9]))
+
+    path = sw.config(extra="mirrors:\n- {name: m, from: [a], to: c}\n- {name: n, from: [b], vlan: 9}\n")
+    r = sw.run("apply", path)
+    ok("apply adds mirrors", r.returncode == 0 and "mirror-add m" in r.stdout and
+       [x["name"] for x in sw.ask("mirror", "list")] == ["m", "n"], r)
+    r = sw.run("apply", path)
+    ok("and finds nothing to do the next time", "nothing to do" in r.stdout, r)
+    ok("show describes them", [x["name"] for x in sw.ask("show")["mirrors"]] == ["m", "n"], sw.ask("show"))
+    path = sw.config(extra="mirrors:\n- {name: m, from: [a, b], to: c}\n")
+    r = sw.run("apply", path)
+    ok("apply changes and removes them", r.returncode == 0 and
+       [x["from"] for x in sw.ask("mirror", "list")] == [["a", "b"]], r, sw.ask("mirror", "list"))
+    sw.run("apply", sw.config())
+    ok("and leaves none that is not described", not sw.ask("mirror", "list"))
+    learn(st)
 
     # Remote: b carries VLAN 99 tagged, c untagged; a is a trunk.
     sw.set("a", "vlan: {native: 1, trunk: ['10', '99']}")
