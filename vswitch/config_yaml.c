@@ -155,7 +155,8 @@ struct messages {
 	unsigned int line, column;
 };
 
-static void message_take(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
+__attribute__((format(printf, 3, 0))) static void message_take(
+	cyaml_log_t level, void *ctx, const char *fmt, va_list args)
 {
 	struct messages *m = ctx;
 	char text[256], *p = text, *place;
