@@ -212,12 +212,12 @@ def number(f):
     return struct.unpack("!H", f[at + 2:at + 4])[0] if f[at:at + 2] == b"\x88\xb5" else None
 
 
-def learn(st):
+def learn(st, seconds=5):
     """Each station says once where it is: mac(1) at the first, and so on."""
     for i, s in enumerate(st.values()):
         s.send(frame(ALL, mac(i + 1), 0xffff))
     for s in st.values():
-        s.collect(len(st) - 1)
+        s.collect(len(st) - 1, seconds)
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -312,7 +312,7 @@ def check_mirrors(sw, st):
     sw.set("a", "vlan: {native: 1, trunk: ['10', '99']}")
     sw.set("b", "vlan: {native: 1, trunk: ['99']}")
     sw.set("c", "vlan: {access: 99}")
-    learn(st)
+    learn(st, 0.5)  # not all are in one VLAN now
     sw.ask("mirror", "add", "r", "--from", "a", "--direction", "in", "--vlan", "99")
     a.send(frame(mac(4), mac(1), 20))
     a.send(frame(mac(4), mac(1), 21, tags=tag(10)))
