@@ -140,7 +140,7 @@ join()
 # pings WHO IP: five of five
 pings()
 {
-	ask "$1" "for i in 1 2 3 4 5 6 7 8 9; do ping -c 1 -W 2 $2 >/dev/null && break; done; ping -c 5 -W 5 $2"
+	ask "$1" "for i in 1 2 3 4 5 6 7 8 9; do ping -c 1 -W 2 $2 >/dev/null && break; done; ping -c 5 -i 0.2 -W 5 $2"
 	matches "$said" "5 packets transmitted, 5 packets received" "pings from $1 to $2"
 }
 
