@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "vswitch/egress.h"
+#include "vswitch/flow.h"
 #include "vswitch/offload_mbuf.h"
 #include "vswitch/shaper.h"
 #include "vswitch/worker.h"
@@ -17,32 +18,51 @@ void worker_drop(struct worker *w, struct port *p, enum drop_reason reason, uint
 	counter_add(&w->ports[p->no].counters.drops[reason], n);
 }
 
-uint16_t port_tx_queue(const struct port *p, unsigned int no)
+/* The first live one; 0 where nothing is live and nothing is taken. */
+static uint16_t first_queue(const struct port *p)
 {
 	uint32_t live = atomic_load_explicit(&p->tx_live, memory_order_acquire);
 
-	/* Where nothing is live nothing is taken. */
-	if (!live)
-		return 0;
-	for (no %= (unsigned int)__builtin_popcount(live); no; no--)
-		live &= live - 1;
-	return (uint16_t)__builtin_ctz(live);
+	return live ? (uint16_t)__builtin_ctz(live) : 0;
+}
+
+void worker_tx_queues_take(struct worker *w, const struct port *p)
+{
+	uint32_t live = atomic_load_explicit(&p->tx_live, memory_order_acquire);
+	unsigned int n = (unsigned int)__builtin_popcount(live), i = 0;
+	struct worker_port *wp = &w->ports[p->no];
+
+	wp->nr_tx_queues = 0;
+	for (; live; live &= live - 1, i++)
+		/* With more threads than queues some share one. */
+		if (i % w->dp->nr_workers == w->no || i == w->no % n)
+			wp->tx_queues[wp->nr_tx_queues++] = (uint8_t)__builtin_ctz(live);
+	if (!wp->nr_tx_queues)
+		wp->tx_queues[0] = 0;
+}
+
+static uint16_t queue_of(const struct worker *w, const struct port *p, const struct rte_mbuf *m)
+{
+	const struct worker_port *wp = &w->ports[p->no];
+	uint32_t hash;
+
+	/* What waits for its rate is sent by any thread: by one queue, to keep its order. */
+	if (p->shaped)
+		return first_queue(p);
+	if (wp->nr_tx_queues <= 1)
+		return wp->tx_queues[0];
+	hash = flow_hash(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
+	return wp->tx_queues[(uint64_t)hash * wp->nr_tx_queues >> 32];
 }
 
 /*
  * Several threads may send to one queue, and may for a moment while the number of live ones changes.
  * Nobody waits for a lock that has no other taker, and one thread alone takes none.
  */
-static uint16_t queue_lock(struct worker *w, struct port *p)
+static void queue_lock(struct worker *w, struct port *p, uint16_t queue)
 {
-	uint16_t queue = w->ports[p->no].tx_queue;
-
-	/* Any thread sends what waits: by one queue, to keep its order. */
-	if (p->shaped)
-		queue = port_tx_queue(p, 0);
 	if (w->dp->nr_workers > 1)
 		pthread_spin_lock(&w->dp->tx[p->no][queue].lock);
-	return queue;
 }
 
 static void queue_unlock(struct worker *w, struct port *p, uint16_t queue)
@@ -62,22 +82,53 @@ static void send_count(struct worker *w, struct port *p, uint16_t n, uint16_t se
 		worker_drop(w, p, p->ops->up(p, &why) ? DROP_TX_FULL : DROP_PORT_DOWN, n - sent);
 }
 
-static void frames_send(struct worker *w, struct port *p, struct rte_mbuf **m, uint16_t n)
+static void frames_send_by(
+	struct worker *w, struct port *p, uint16_t queue, struct rte_mbuf **m, uint16_t n)
 {
 	uint32_t bytes[PORT_BURST];
-	uint16_t sent, queue;
 	uint64_t sum = 0;
+	uint16_t sent;
 
-	if (__builtin_expect(p->tapped & MIRROR_OUT, 0))
-		taps_see(w, p, MIRROR_OUT, m, n);
 	for (uint16_t i = 0; i < n; i++)
 		bytes[i] = m[i]->pkt_len;
-	queue = queue_lock(w, p);
+	queue_lock(w, p, queue);
 	sent = p->ops->tx(p, queue, m, n);
 	queue_unlock(w, p, queue);
 	for (uint16_t i = 0; i < sent && i < n; i++)
 		sum += bytes[i];
 	send_count(w, p, n, sent, sum);
+}
+
+/* By as many queues as the guest has given us, those of a flow by one. */
+static void frames_spread(struct worker *w, struct port *p, struct rte_mbuf **m, uint16_t n)
+{
+	const struct worker_port *wp = &w->ports[p->no];
+	struct rte_mbuf *part[PORT_BURST];
+	uint16_t queue[PORT_BURST];
+
+	for (uint16_t i = 0; i < n; i++)
+		queue[i] = queue_of(w, p, m[i]);
+	for (unsigned int q = 0; q < wp->nr_tx_queues; q++) {
+		uint16_t k = 0;
+
+		for (uint16_t i = 0; i < n; i++)
+			if (queue[i] == wp->tx_queues[q])
+				part[k++] = m[i];
+		if (k)
+			frames_send_by(w, p, wp->tx_queues[q], part, k);
+	}
+}
+
+static void frames_send(struct worker *w, struct port *p, struct rte_mbuf **m, uint16_t n)
+{
+	const struct worker_port *wp = &w->ports[p->no];
+
+	if (__builtin_expect(p->tapped & MIRROR_OUT, 0))
+		taps_see(w, p, MIRROR_OUT, m, n);
+	if (wp->nr_tx_queues > 1 && !p->shaped)
+		frames_spread(w, p, m, n);
+	else
+		frames_send_by(w, p, queue_of(w, p, m[0]), m, n);
 }
 
 static void stage_flush(struct worker *w, struct port *p)
@@ -96,8 +147,10 @@ static void stage_flush(struct worker *w, struct port *p)
 
 void worker_send_copy(struct worker *w, struct port *p, struct rte_mbuf *m)
 {
-	uint16_t queue = queue_lock(w, p), sent = p->ops->tx_copy(p, queue, m);
+	uint16_t queue = queue_of(w, p, m), sent;
 
+	queue_lock(w, p, queue);
+	sent = p->ops->tx_copy(p, queue, m);
 	queue_unlock(w, p, queue);
 	send_count(w, p, 1, sent, sent ? m->pkt_len : 0);
 }

@@ -130,7 +130,7 @@ static int layout_take(struct worker *w, uint32_t layout)
 		struct port *p = dp->active[i];
 		uint32_t rx = atomic_load_explicit(&p->rx_live, memory_order_acquire);
 
-		w->ports[p->no].tx_queue = port_tx_queue(p, w->no);
+		worker_tx_queues_take(w, p);
 		for (; rx; rx &= rx - 1) {
 			struct queue_rx *q = &dp->rx[p->no][__builtin_ctz(rx)];
 

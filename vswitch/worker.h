@@ -35,8 +35,10 @@ struct queue_tx {
 struct worker_port {
 	struct rte_mbuf *stage[PORT_BURST];
 	uint16_t staged;
-	uint16_t tx_queue; /* one that is live, if any is */
-	bool listed;       /* in touched[] */
+	/* What we send by: our share of the live ones, one for each flow. The first means something
+	 * even if there is none. */
+	uint8_t tx_queues[PORT_QUEUES], nr_tx_queues;
+	bool listed; /* in touched[] */
 	struct port_counters counters;
 } __attribute__((aligned(64)));
 
@@ -105,8 +107,8 @@ void worker_wake(struct worker *w);
 void worker_frames(struct worker *w, struct port *in, struct rte_mbuf **m, uint16_t n);
 /* Send what waits and may leave; returns how long until there is more to send. */
 uint64_t worker_run_shaped(struct worker *w);
-/* The queue thread @no sends to @p by. */
-uint16_t port_tx_queue(const struct port *p, unsigned int no);
+/* Which queues we send to @p by: all that are live but those that other threads take. */
+void worker_tx_queues_take(struct worker *w, const struct port *p);
 /* Send what @m holds by @p, as it is and at once, and leave it to the caller; for copies. */
 void worker_send_copy(struct worker *w, struct port *p, struct rte_mbuf *m);
 void worker_drop(struct worker *w, struct port *p, enum drop_reason reason, uint64_t n);
