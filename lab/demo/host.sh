@@ -168,7 +168,7 @@ fetched "guest beta fetches a file, by VF and uplink" "$sum" "$(ask beta fetch f
 # ---- the switch dies ----
 
 say "killing the switch while delta pings gamma and fetches its file over and over"
-ask delta flow flow 10.98.0.13
+ask delta flow flow 10.98.0.13 >/dev/null
 kill -9 $switch
 wait $switch 2>/dev/null
 start=$(ms)
