@@ -156,7 +156,10 @@ def guests_die(sw, rnd, kills):
                   f"{'client' if server else 'server'}: it comes back each time", all(good), f"{good}")
         check("no descriptors are left of them", wait_for(lambda: sw.descriptors() <= descriptors),
               f"{descriptors} before, {sw.descriptors()} after")
-        check("no memory is left of them", sw.resident() <= memory + 1024, f"{memory} KiB before, {sw.resident()} after")
+        # AddressSanitizer keeps what is freed for a while.
+        with open(f"{build_dir()}/cli/viaduct-switch", "rb") as f:
+            spare = 65536 if b"__asan_init" in f.read() else 1024
+        check("no memory is left of them", sw.resident() <= memory + spare, f"{memory} KiB before, {sw.resident()} after")
         done = finish([flow])
         check(f"another guest's {flow.delivered} frames all came, once, in order", done and not flow.wrong, flow.wrong)
         want = counted[0] + flow.delivered - counted[1]

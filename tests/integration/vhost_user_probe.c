@@ -33,7 +33,9 @@
 #define PAIRS     2u
 #define LINKS     2u
 #define SETTLE_MS 1500 /* for a switch to have all links and to know all addresses */
-#define UNDER_WAY 64u  /* frames per pair; fewer than there are receive buffers */
+/* Frames of all pairs: with as many again in the switch's hands they fit one receive ring, to which all
+ * of a flow go. */
+#define UNDER_WAY 64u
 #define FRAMES    (32u << 20)
 
 #define F_MRG_RXBUF (1ull << 15)
@@ -252,7 +254,7 @@ static bool tx_turn(struct probe *t, unsigned int link, struct ring *tx, bool se
 		tx->id[tx->n_free++ % SIZE] = (uint16_t)id;
 		any = true;
 	}
-	while (send && tx->n_free > SIZE - UNDER_WAY && t->sent < FRAMES) {
+	while (send && tx->n_free > SIZE - UNDER_WAY / t->pairs && t->sent < FRAMES) {
 		uint16_t d = tx->id[--tx->n_free];
 
 		tx->frame[d] = t->sent;
