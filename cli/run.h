@@ -19,7 +19,7 @@
 #define RUN_MAX_ASSIGN 31 /* device numbers of bus 0 beside the host bridge */
 #define RUN_MAX_NET    16
 
-/* Exit status; docs/viaduct-run.1 lists the same. */
+/* Exit status; docs/man/viaduct-run.1.scd lists the same. */
 enum run_status {
 	RUN_POWEROFF = 0,
 	RUN_START_FAILED = 1,

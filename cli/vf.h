@@ -10,7 +10,7 @@
 #include "common/err.h"
 #include "vf-manager/vfm.h"
 
-/* docs/viaduct-vf.1 lists them. */
+/* docs/man/vf-exit.inc lists them. */
 enum exit_code { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_IN_USE, EXIT_TIMED_OUT };
 
 /* Every option that a command of `viaduct vf` can have; its argp key is VF_KEY() of it. */

@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-/* X(name, printed name, what it means). docs/viaduct-switch.1 has the same table. */
+/* X(name, printed name, what it means). docs/man/viaduct-switch.1.scd has the same table. */
 #define DROP_REASONS(X)                                                                       \
 	X(RUNT, "runt", "shorter than its Ethernet header and tag")                           \
 	X(BAD_SOURCE, "bad-source", "source address is a group or zero")                      \
