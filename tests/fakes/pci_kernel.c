@@ -161,6 +161,12 @@ static void device_add(
 		snprintf(path, sizeof(path), "sys/devices/%s/iommu_group", bdf);
 		snprintf(target, sizeof(target), "../../kernel/iommu_groups/%d", group);
 		fake_link(k, path, target);
+		snprintf(path, sizeof(path), "sys/kernel/iommu_groups/%d/devices/%s", group, bdf);
+		snprintf(target, sizeof(target), "../../../../devices/%s", bdf);
+		fake_link(k, path, target);
+		putf(k, "DMA-FQ\n", "sys/kernel/iommu_groups/%d/type", group);
+		putf(k, "0x00000000fee00000 0x00000000feefffff msi\n",
+			"sys/kernel/iommu_groups/%d/reserved_regions", group);
 	}
 	snprintf(path, sizeof(path), DEV "%s", bdf);
 	snprintf(target, sizeof(target), "../../../devices/%s", bdf);
@@ -210,6 +216,8 @@ static void vf_remove(struct pci_kernel *k, unsigned i)
 	vf_name(i, bdf);
 	driver_set(k, bdf, NULL);
 	snprintf(path, sizeof(path), "sys/devices/" PF "/virtfn%u", i);
+	fake_remove(k, path);
+	snprintf(path, sizeof(path), "sys/kernel/iommu_groups/%u", 10 + i);
 	fake_remove(k, path);
 	snprintf(path, sizeof(path), DEV "%s", bdf);
 	fake_remove(k, path);
