@@ -55,6 +55,27 @@ int sysfs_read(const struct sysfs *s, const char *path, char *buf, size_t size)
 	return (int)n;
 }
 
+int sysfs_read_bytes(const struct sysfs *s, const char *path, void *buf, size_t size)
+{
+	_cleanup_fd_ int fd = openat(s->root_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	size_t n = 0;
+
+	if (fd < 0)
+		return -errno;
+	while (n < size) {
+		ssize_t r = read(fd, (char *)buf + n, size - n);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -errno;
+		if (r == 0)
+			break;
+		n += (size_t)r;
+	}
+	return (int)n;
+}
+
 int sysfs_read_u64(const struct sysfs *s, const char *path, uint64_t *ret)
 {
 	char buf[64], *end;

@@ -27,6 +27,11 @@ void sysfs_close(struct sysfs *s);
  * holds a NUL byte.
  */
 int sysfs_read(const struct sysfs *s, const char *path, char *buf, size_t size);
+/*
+ * Read a binary attribute, at most @size bytes of it. Returns the number of bytes, which is less than
+ * the file's size where the kernel shows this user less, or -errno.
+ */
+int sysfs_read_bytes(const struct sysfs *s, const char *path, void *buf, size_t size);
 /* Read a number (decimal, or hex with 0x). -EINVAL when it is not one, or anything follows it. */
 int sysfs_read_u64(const struct sysfs *s, const char *path, uint64_t *ret);
 /* Write @text in one write(2), no newline added. 0 or -errno; a short write is -EIO. */

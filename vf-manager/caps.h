@@ -8,6 +8,7 @@
 #define VIADUCT_VFM_CAPS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/bdf.h"
@@ -37,9 +38,10 @@ struct vfm_caps {
 	bool multifunction;
 	enum vfm_tri sriov;
 	uint16_t total_vfs, initial_vfs, vf_offset, vf_stride, vf_device;
-	bool vf_ari_hierarchy;       /* SR-IOV control: ARI capable hierarchy */
-	enum vfm_tri ari;            /* the function's ARI capability */
-	enum vfm_tri ari_forwarding; /* a port's: enabled in device control 2 */
+	bool vf_ari_hierarchy;           /* SR-IOV control: ARI capable hierarchy */
+	enum vfm_tri ari;                /* the function's ARI capability */
+	enum vfm_tri ari_forwarding_cap; /* a port's: it could */
+	enum vfm_tri ari_forwarding;     /* ... and it is enabled in device control 2 */
 	enum vfm_tri acs;
 	uint16_t acs_cap, acs_ctl; /* PCI_ACS_* bits, valid with acs == VFM_YES */
 	enum vfm_tri flr;
@@ -48,12 +50,20 @@ struct vfm_caps {
 	int vf_total_msix, vf_msix_count; /* sysfs; -1 = the driver does not say */
 };
 
+/*
+ * Read the first @len bytes of a config space, which are hostile: chains may loop or lead out of it.
+ * Fills all but resets, vf_total_msix and vf_msix_count, which only sysfs knows. What lies behind a
+ * damaged link or beyond @len is unknown.
+ */
+void vfm_caps_decode(const void *config, size_t len, struct vfm_caps *ret);
+
 /* -ENODEV no such function. What cannot be read stays unknown. */
 int vfm_caps(struct vfm *v, struct bdf b, struct vfm_caps *ret, struct err *e);
 
 /*
- * The address VF @index of @pf has or would have (SR-IOV §9.3.3.8, offset and stride). -ENOTSUP no
- * PF, -ENODATA offset and stride cannot be read, -ERANGE beyond the last bus.
+ * The address VF @index of @pf has or would have (PCIe 5.0 §9.3.3.9, offset and stride; a device may
+ * change both with the number of VFs). -ENODEV no such function, -ENOTSUP no PF, -ENODATA offset and
+ * stride cannot be read, -ERANGE more than it has, or beyond the last bus.
  */
 int vfm_predict(struct vfm *v, struct bdf pf, unsigned index, struct bdf *ret, struct err *e);
 

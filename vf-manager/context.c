@@ -9,10 +9,46 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "common/cleanup.h"
 #include "common/log.h"
+
+static int tree_write(
+	void *ctx, const struct sysfs *s, const char *path, const char *text, size_t len)
+{
+	return sysfs_write(s, path, text, len);
+}
+
+static int tree_talk(
+	void *ctx, void *req, size_t len, unsigned timeout_ms, void **ret_reply, size_t *ret_len)
+{
+	return -EOPNOTSUPP;
+}
+
+static int tree_load(void *ctx, const char *driver)
+{
+	return -EOPNOTSUPP;
+}
+
+/*
+ * Below another root are a recorded machine's files: this one's interfaces have the same numbers but
+ * are others, and its modules are of no use there.
+ */
+static const struct vfm_ops tree_ops = {
+	.write = tree_write,
+	.talk = tree_talk,
+	.load = tree_load,
+};
+
+static bool is_system_root(const struct sysfs *s)
+{
+	struct stat a, b;
+
+	return fstat(s->root_fd, &a) == 0 && stat("/", &b) == 0 && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
+}
 
 int vfm_create(const struct vfm_config *c, struct vfm **ret, struct err *e)
 {
@@ -49,6 +85,8 @@ int vfm_create(const struct vfm_config *c, struct vfm **ret, struct err *e)
 		err_sys(e, -r, "open %s", root);
 		goto fail;
 	}
+	if (!c->ops && !is_system_root(&v->sys))
+		v->ops = &tree_ops;
 	*ret = v;
 	return 0;
 fail:

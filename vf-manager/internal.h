@@ -69,6 +69,12 @@ void locks_drop(struct vfm **v);
 #define _drops_locks_ __attribute__((cleanup(locks_drop), unused))
 
 /* inventory.c */
+/* A text attribute; "" when absent or too long, "?" for what is not printable. */
+void dev_read_text(struct vfm *v, struct bdf b, const char *attr, char *buf, size_t size);
+/* "52:54:00:00:00:01" and nothing else. */
+bool mac_parse(const char *s, uint8_t ret[static 6]);
+/* All functions in address order; free() it. Their number or -errno. */
+int functions_list(struct vfm *v, struct bdf **ret);
 int function_read(struct vfm *v, struct bdf b, struct vfm_function *ret);
 /* VF number @index of @pf, from its virtfn link. 0 or -errno. */
 int vf_bdf(struct vfm *v, struct bdf pf, unsigned index, struct bdf *ret);

@@ -23,8 +23,7 @@ static void cleanup_names(char ***names)
 
 #define _cleanup_names_ _cleanup_(cleanup_names)
 
-/* A text attribute; "" when absent, "?" for what is not printable. */
-static void text_read(struct vfm *v, struct bdf b, const char *attr, char *buf, size_t size)
+void dev_read_text(struct vfm *v, struct bdf b, const char *attr, char *buf, size_t size)
 {
 	char path[PATH_MAX];
 
@@ -91,7 +90,7 @@ static void first_name(
 	}
 }
 
-static bool mac_parse(const char *s, uint8_t ret[static 6])
+bool mac_parse(const char *s, uint8_t ret[static 6])
 {
 	uint8_t mac[6];
 
@@ -118,11 +117,11 @@ static void netdev_read(struct vfm *v, struct vfm_function *f)
 	snprintf(attr, sizeof(attr), "net/%s/ifindex", f->netdev);
 	f->ifindex = (int)number_read(v, f->bdf, attr, INT_MAX);
 	snprintf(attr, sizeof(attr), "net/%s/operstate", f->netdev);
-	text_read(v, f->bdf, attr, f->link, sizeof(f->link));
+	dev_read_text(v, f->bdf, attr, f->link, sizeof(f->link));
 	snprintf(attr, sizeof(attr), "net/%s/flags", f->netdev);
 	f->admin_up = dev_read_u64(v, f->bdf, attr, &n) == 0 && (n & 1);
 	snprintf(attr, sizeof(attr), "net/%s/address", f->netdev);
-	text_read(v, f->bdf, attr, mac, sizeof(mac));
+	dev_read_text(v, f->bdf, attr, mac, sizeof(mac));
 	f->has_mac = f->kind != VFM_VF && mac_parse(mac, f->mac);
 }
 
@@ -233,7 +232,7 @@ int function_read(struct vfm *v, struct bdf b, struct vfm_function *ret)
 	f.device = (uint16_t)number_read(v, b, "device", UINT16_MAX);
 	f.class = number_read(v, b, "class", 0xffffff);
 	link_read(v, b, "driver", f.driver, sizeof(f.driver));
-	text_read(v, b, "driver_override", f.driver_override, sizeof(f.driver_override));
+	dev_read_text(v, b, "driver_override", f.driver_override, sizeof(f.driver_override));
 	if (is_unset(f.driver_override))
 		f.driver_override[0] = '\0';
 	f.iommu_group = group_read(v, b);
@@ -398,27 +397,38 @@ static int bdf_cmp(const void *a, const void *b)
 	return (int)bdf_rid(*x) - (int)bdf_rid(*y);
 }
 
-int vfm_list(struct vfm *v, unsigned flags, struct vfm_function **ret, struct err *e)
+int functions_list(struct vfm *v, struct bdf **ret)
 {
 	_cleanup_names_ char **names = NULL;
-	_cleanup_free_ struct bdf *all = NULL;
-	struct list l = {0};
-	size_t n = 0;
-	int r;
+	struct bdf *all;
+	int r, n = 0;
 
 	r = sysfs_list(&v->sys, "sys/bus/pci/devices", &names);
 	if (r < 0)
-		return err_sys(
-			e, -r, "list PCI devices in /sys/bus/pci/devices (is sysfs mounted?)");
+		return r;
 	all = calloc((size_t)r + 1, sizeof(*all));
 	if (!all)
-		return err_sys(e, ENOMEM, "list PCI devices");
+		return -ENOMEM;
 	for (char **name = names; *name; name++) {
 		if (bdf_parse(*name, &all[n]) == 0)
 			n++;
 	}
-	qsort(all, n, sizeof(*all), bdf_cmp);
-	for (size_t i = 0; i < n; i++) {
+	qsort(all, (size_t)n, sizeof(*all), bdf_cmp);
+	*ret = all;
+	return n;
+}
+
+int vfm_list(struct vfm *v, unsigned flags, struct vfm_function **ret, struct err *e)
+{
+	_cleanup_free_ struct bdf *all = NULL;
+	struct list l = {0};
+	int n, r = 0;
+
+	n = functions_list(v, &all);
+	if (n < 0)
+		return err_sys(
+			e, -n, "list PCI devices in /sys/bus/pci/devices (is sysfs mounted?)");
+	for (int i = 0; i < n && r >= 0; i++) {
 		char path[PATH_MAX];
 
 		if (sysfs_exists(&v->sys, sysfs_pci_path(all[i], "physfn", path, sizeof(path))))
@@ -429,10 +439,10 @@ int vfm_list(struct vfm *v, unsigned flags, struct vfm_function **ret, struct er
 		else if ((flags & VFM_LIST_ALL) &&
 			 number_read(v, all[i], "class", 0xffffff) >> 16 != CLASS_BRIDGE)
 			r = list_add(v, &l, all[i]);
-		if (r < 0) {
-			free(l.v);
-			return err_sys(e, -r, "list PCI devices");
-		}
+	}
+	if (r < 0) {
+		free(l.v);
+		return err_sys(e, -r, "list PCI devices");
 	}
 	*ret = l.v;
 	return (int)l.n;

@@ -49,7 +49,7 @@ struct vfm_ops {
 struct vfm_config {
 	const char *root;          /* NULL: "/"; below it sys/, proc/ and dev/ are read */
 	const char *run_dir;       /* NULL: VFM_RUN_DIR; made when first written to */
-	const struct vfm_ops *ops; /* NULL: the kernel */
+	const struct vfm_ops *ops; /* NULL: the kernel; below another root files alone */
 	void *ops_ctx;
 	unsigned timeout_ms; /* for each step the kernel takes its time for; 0: 60 s */
 	/* Called from time to time while waiting: what for, and since when. May be NULL. */

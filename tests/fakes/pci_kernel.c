@@ -536,10 +536,11 @@ static int link_set(struct pci_kernel *k, struct nlmsghdr *h)
 	return 0;
 }
 
-static struct nl_msg *link_answer(struct pci_kernel *k)
+static struct nl_msg *link_answer(struct pci_kernel *k, int ifindex)
 {
 	struct nl_msg *m = nlmsg_alloc_simple(RTM_NEWLINK, 0);
-	struct ifinfomsg ifi = {.ifi_index = 5};
+	struct ifinfomsg ifi = {.ifi_index = ifindex};
+	static const uint8_t zero[6];
 	struct nlattr *list, *info;
 	char text[16];
 	int n;
@@ -548,6 +549,15 @@ static struct nl_msg *link_answer(struct pci_kernel *k)
 	n = atoi(text);
 	n = n < 0 || n > FAKE_TOTAL ? FAKE_TOTAL : n;
 	nlmsg_append(m, &ifi, sizeof(ifi), NLMSG_ALIGNTO);
+	if (ifindex != 5)
+		return m;
+	if (memcmp(k->knobs->eth0_permanent, zero, 6))
+		nla_put(m, IFLA_PERM_ADDRESS, 6, k->knobs->eth0_permanent);
+	if (*k->knobs->eth0_altname) {
+		list = nla_nest_start(m, IFLA_PROP_LIST);
+		nla_put_string(m, IFLA_ALT_IFNAME, k->knobs->eth0_altname);
+		nla_nest_end(m, list);
+	}
 	nla_put_u32(m, IFLA_NUM_VF, (uint32_t)n);
 	list = nla_nest_start(m, IFLA_VFINFO_LIST);
 	for (int i = 0; i < n; i++) {
@@ -580,7 +590,7 @@ static int fake_talk(
 	int r = call_begin(k);
 
 	if (r == 0 && h->nlmsg_type == RTM_GETLINK)
-		m = link_answer(k);
+		m = link_answer(k, ((const struct ifinfomsg *)nlmsg_data(h))->ifi_index);
 	else
 		m = ack_answer(r ? r : link_set(k, h));
 	*ret_len = nlmsg_hdr(m)->nlmsg_len;

@@ -35,6 +35,8 @@ struct fake_knobs {
 	bool mac_ignored;        /* the address is acknowledged, not set */
 	int mac_code;            /* setting an address fails with this errno */
 	bool eth0_up;
+	uint8_t eth0_permanent[6]; /* IFLA_PERM_ADDRESS; zero: none is sent */
+	char eth0_altname[128];    /* IFLA_ALT_IFNAME; "" */
 	uint8_t mac[FAKE_TOTAL][6];
 	struct vfm_settings vf[FAKE_TOTAL]; /* the rest of what the PF gives them */
 	/* What its driver has no call for: all but igb's, until a test says otherwise. */
