@@ -105,7 +105,7 @@ if [ -n "$build" ] && command -v objdump >/dev/null; then
 		[ -n "$lib" ] || continue
 		while read -r name; do
 			complain "$module: '$name' is a variable at file scope or a static one: state belongs in structs"
-		done < <(objdump -t "$lib" 2>/dev/null |
+		done < <(printf '%s\n' "$lib" | xargs -d '\n' objdump -t 2>/dev/null |
 			awk '$0 ~ / O \.t?(data|bss)/ && $0 !~ / \.data\.rel\.ro/ { print $NF }' |
 			grep -vE '^(log_level|dsdt_aml_code|bus_guards|__.*|\.L.*)$')
 	done

@@ -4,7 +4,7 @@
 #define VIADUCT_VSWITCH_CONFIG_RAW_H
 
 #include "vswitch/config.h"
-#include "vswitch/config_yaml.h"
+#include "common/config_yaml.h"
 
 struct raw_vlan {
 	uint16_t access, native;

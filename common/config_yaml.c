@@ -11,7 +11,7 @@
 #include <yaml.h>
 
 #include "common/cleanup.h"
-#include "vswitch/config_yaml.h"
+#include "common/config_yaml.h"
 
 int config_bad(struct config_at *at, const char *key, const char *fmt, ...)
 {
@@ -31,26 +31,46 @@ static int mark_err(
 	return err_set(e, EINVAL, "%s:%zu:%zu: %s", t->what, m->line + 1, m->column + 1, text);
 }
 
+static int parser_err(const struct config_text *t, const yaml_parser_t *p, struct err *e)
+{
+	const char *problem = p->problem ? p->problem : "this is no YAML";
+
+	if (p->error == YAML_MEMORY_ERROR)
+		return err_set(e, ENOMEM, "%s: out of memory", t->what);
+	if (p->error == YAML_READER_ERROR)
+		return err_set(e, EINVAL, "%s: byte %zu: %s", t->what, p->problem_offset, problem);
+	return mark_err(t, &p->problem_mark, e, problem);
+}
+
+/* One document and no more: what came after it would be left unread without a word. */
 static int doc_load(const struct config_text *t, struct err *e, yaml_document_t *ret)
 {
+	yaml_document_t next;
 	yaml_parser_t parser;
+	yaml_node_t *more;
 	int r = 0;
 
 	if (!yaml_parser_initialize(&parser))
 		return err_set(e, ENOMEM, "%s: out of memory", t->what);
 	yaml_parser_set_input_string(&parser, t->bytes, t->len);
 	if (!yaml_parser_load(&parser, ret)) {
-		const char *problem = parser.problem ? parser.problem : "this is no YAML";
-		yaml_mark_t *mark = &parser.problem_mark;
-
-		if (parser.error == YAML_MEMORY_ERROR)
-			r = err_set(e, ENOMEM, "%s: out of memory", t->what);
-		else if (parser.error == YAML_READER_ERROR)
-			r = err_set(e, EINVAL, "%s: byte %zu: %s", t->what, parser.problem_offset,
-				problem);
-		else
-			r = mark_err(t, mark, e, problem);
+		r = parser_err(t, &parser, e);
+		goto out;
 	}
+	if (!yaml_document_get_root_node(ret))
+		goto out;
+	if (!yaml_parser_load(&parser, &next)) {
+		r = parser_err(t, &parser, e);
+	} else {
+		more = yaml_document_get_root_node(&next);
+		if (more)
+			r = mark_err(
+				t, &more->start_mark, e, "a second document: one file holds one");
+		yaml_document_delete(&next);
+	}
+	if (r < 0)
+		yaml_document_delete(ret);
+out:
 	yaml_parser_delete(&parser);
 	return r;
 }
@@ -94,6 +114,15 @@ static bool is_bool(const char *text)
 	return false;
 }
 
+static bool has_key(yaml_document_t *doc, const yaml_node_t *mapping, const char *key)
+{
+	for (yaml_node_pair_t *p = mapping->data.mapping.pairs.start;
+		p < mapping->data.mapping.pairs.top; p++)
+		if (!strcmp(scalar_of(doc, p->key), key))
+			return true;
+	return false;
+}
+
 /*
  * Keys and truth values of what @index is, and below: as deep as the schema is. libcyaml names neither
  * the keys there are nor the line of the wrong one, and takes any word for true.
@@ -130,6 +159,14 @@ static int node_check(const struct config_text *t, yaml_document_t *doc, int ind
 				return mark_err(t, &k->start_mark, e, text);
 			}
 		r = node_check(t, doc, p->value, &f->value, e);
+	}
+	for (const cyaml_schema_field_t *f = s->mapping.fields; f->key && r >= 0; f++) {
+		char text[96];
+
+		if (f->value.flags & CYAML_FLAG_OPTIONAL || has_key(doc, node, f->key))
+			continue;
+		snprintf(text, sizeof(text), "'%s' is missing here", f->key);
+		r = mark_err(t, &node->start_mark, e, text);
 	}
 	return r;
 }
@@ -242,24 +279,60 @@ static yaml_node_t *node_step(yaml_document_t *doc, yaml_node_t *node, const cha
 	return NULL;
 }
 
-int config_yaml_blame(const struct config_text *t, const struct config_at *at, int r)
-{
-	char path[sizeof(at->bad)], *rest = path, *step;
+struct config_doc {
 	yaml_document_t doc;
-	yaml_node_t *node;
-	yaml_mark_t mark;
+};
 
-	snprintf(path, sizeof(path), "%s", at->bad[0] ? at->bad : at->base);
-	if (r != -EINVAL || doc_load(t, NULL, &doc) < 0)
-		return err_wrap(at->e, r, "%s", t->what);
-	node = yaml_document_get_root_node(&doc);
-	mark = node->start_mark;
+int config_doc_open(const struct config_text *t, struct config_doc **ret, struct err *e)
+{
+	_cleanup_free_ struct config_doc *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (!d)
+		return err_set(e, ENOMEM, "%s: out of memory", t->what);
+	r = doc_load(t, e, &d->doc);
+	if (r < 0)
+		return r;
+	*ret = ptr_steal(d);
+	return 0;
+}
+
+void config_doc_close(struct config_doc *d)
+{
+	if (!d)
+		return;
+	yaml_document_delete(&d->doc);
+	free(d);
+}
+
+void config_doc_find(
+	struct config_doc *d, const char *path, unsigned int *ret_line, unsigned int *ret_column)
+{
+	char copy[sizeof(((struct config_at *)0)->bad)], *rest = copy, *step;
+	yaml_node_t *node = yaml_document_get_root_node(&d->doc);
+	yaml_mark_t mark = {0};
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	if (node)
+		mark = node->start_mark;
 	/* What is missing is blamed on what it is missing in. */
 	while (node && (step = strsep(&rest, "/"))) {
-		node = *step ? node_step(&doc, node, step) : node;
+		node = *step ? node_step(&d->doc, node, step) : node;
 		if (node)
 			mark = node->start_mark;
 	}
-	yaml_document_delete(&doc);
-	return err_wrap(at->e, r, "%s:%zu:%zu", t->what, mark.line + 1, mark.column + 1);
+	*ret_line = (unsigned int)mark.line + 1;
+	*ret_column = (unsigned int)mark.column + 1;
+}
+
+int config_yaml_blame(const struct config_text *t, const struct config_at *at, int r)
+{
+	struct config_doc *d = NULL;
+	unsigned int line, column;
+
+	if (r != -EINVAL || config_doc_open(t, &d, NULL) < 0)
+		return err_wrap(at->e, r, "%s", t->what);
+	config_doc_find(d, at->bad[0] ? at->bad : at->base, &line, &column);
+	config_doc_close(d);
+	return err_wrap(at->e, r, "%s:%u:%u", t->what, line, column);
 }
