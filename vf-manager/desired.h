@@ -11,7 +11,7 @@
  *       pool: fast              # `run --assign pool=fast` may take its VFs
  *       eswitch: legacy         # devlink: legacy or switchdev
  *       vfs:
- *         - index: 0            # or "0-3"
+ *         - index: 0            # or "0-3"; an entry for one VF goes over one for several
  *           mac: 52:54:00:00:00:01
  *           vlan: 100           # every key of settings.h
  *           driver: vfio-pci    # or none, or default: what the kernel chooses
@@ -27,6 +27,7 @@
 #include "vf-manager/vfm.h"
 
 #define VFM_POOL_MAX 64
+#define VFM_FILE_VFS 65536 /* VFs in one file, at most */
 
 struct vfm_desired_vf {
 	unsigned index;
@@ -41,22 +42,28 @@ struct vfm_desired_pf {
 	int autoprobe; /* -1 = leave alone, 0, 1 */
 	bool exclusive;
 	char pool[VFM_POOL_MAX];
-	char eswitch[16]; /* "" = leave alone */
-	struct vfm_desired_vf *vf;
+	char eswitch[16];          /* "" = leave alone */
+	struct vfm_desired_vf *vf; /* by index, each once */
 	size_t n_vfs;
 	unsigned line;
 };
 
 struct vfm_desired {
+	char *file; /* its name in messages */
 	struct vfm_desired_pf *pf;
 	size_t n_pfs;
 };
 
 /*
  * Read @path ("-" is standard input). -EINVAL: text says "FILE:LINE:COLUMN: what and what instead";
- * else the errno of reading it, -EFBIG above 4 MiB, -ENOMEM.
+ * else the errno of reading it, -EFBIG above 4 MiB, -ENOMEM. What is returned makes sense in itself:
+ * no VF twice, none beyond num-vfs, no address of two VFs of a PF, no values that cannot be together.
  */
 int vfm_desired_load(const char *path, struct vfm_desired **ret, struct err *e);
+
+/* The same from @len bytes that @what names in messages. */
+int vfm_desired_parse(
+	const char *what, const void *text, size_t len, struct vfm_desired **ret, struct err *e);
 void vfm_desired_free(struct vfm_desired *d); /* takes NULL */
 
 #endif
