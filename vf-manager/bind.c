@@ -222,6 +222,30 @@ static int driver_available(struct vfm *v, const char *driver, struct err *e)
 		driver, driver);
 }
 
+/* The kernel gives the VFs of a PF to no driver while the PF's autoprobe is off. */
+static bool driver_may_probe(struct vfm *v, const struct vfm_function *f)
+{
+	struct vfm_function pf;
+
+	return f->kind != VFM_VF || function_read(v, f->pf, &pf) < 0 || pf.autoprobe;
+}
+
+static bool is_word(const char *driver)
+{
+	return !strcmp(driver, VFM_DRIVER_NONE) || !strcmp(driver, VFM_DRIVER_DEFAULT);
+}
+
+bool binding_is(struct vfm *v, const struct vfm_function *f, const char *driver)
+{
+	if (!is_word(driver))
+		return !strcmp(f->driver, driver);
+	if (*f->driver_override)
+		return false;
+	if (!strcmp(driver, VFM_DRIVER_NONE))
+		return !*f->driver;
+	return *f->driver ? !driver_is_vfio(v, f->driver) : !driver_may_probe(v, f);
+}
+
 struct node_arg {
 	struct bdf bdf;
 };
@@ -259,6 +283,26 @@ static int bind_steps(
 	return r < 0 ? err_sys(e, -r, "wait for its node in /dev/vfio") : 0;
 }
 
+/* The kernel's choice, of a function that has no driver and no override any more. */
+static int choice_probe(struct vfm *v, struct move *m, struct err *e)
+{
+	struct vfm_function f;
+	int r;
+
+	if (function_read(v, m->bdf, &f) < 0)
+		return err_set(e, ENODEV, "the device is gone");
+	if (!driver_may_probe(v, &f))
+		return 0;
+	r = driver_probe(v, m, "", false, e);
+	if (r < 0)
+		return r;
+	function_read(v, m->bdf, &f);
+	return *f.driver ? 0
+			 : err_set(e, EIO,
+				   "no driver of this kernel takes it: load one (modprobe), or say "
+				   "none");
+}
+
 static int bind_locked(
 	struct vfm *v, struct move *m, const char *driver, unsigned flags, struct err *e)
 {
@@ -280,24 +324,23 @@ static int bind_locked(
 	r = check_bindable(&f, driver, flags, is_vfio, e);
 	if (r < 0)
 		return r;
-	r = driver_available(v, driver, e);
-	if (r < 0)
-		return r;
-	if (f.kind == VFM_VF && !driver_takes_any(v, driver)) {
-		struct vfm_function pf;
-
-		if (function_read(v, f.pf, &pf) == 0 && !pf.autoprobe)
+	if (!is_word(driver)) {
+		r = driver_available(v, driver, e);
+		if (r < 0)
+			return r;
+		if (!driver_takes_any(v, driver) && !driver_may_probe(v, &f))
 			return err_set(e, ENOTSUP,
 				"sriov_drivers_autoprobe of its PF is off: the kernel gives its "
 				"VFs to no host driver until 1 is written there");
 	}
-	if (!strcmp(f.driver, driver))
+	if (binding_is(v, &f, driver))
 		return 0;
 	r = refuse_if_held(v, m->bdf, "its driver would be taken away", e);
 	if (r < 0)
 		return r;
 	binding_of(&f, &from);
-	snprintf(to.driver, sizeof(to.driver), "%s", driver);
+	if (!is_word(driver))
+		snprintf(to.driver, sizeof(to.driver), "%s", driver);
 	to.by_id = !driver_takes_any(v, driver);
 	/* Kept while bound, so that no rescan gives it back to its own driver. */
 	if (!to.by_id)
@@ -311,6 +354,8 @@ static int bind_locked(
 			return r;
 	}
 	r = bind_steps(v, m, &to, is_vfio, e);
+	if (r == 0 && !strcmp(driver, VFM_DRIVER_DEFAULT))
+		r = choice_probe(v, m, e);
 	if (r < 0 && binding_undo(v, m, &from, e) == 0 && !had_entry)
 		journal_remove(v, m->bdf, JOURNAL_DRIVER);
 	return r;
@@ -325,6 +370,38 @@ int vfm_bind(struct vfm *v, struct bdf b, const char *driver, unsigned flags, st
 	bdf_format(b, m.name);
 	r = bind_locked(v, &m, driver, flags, e);
 	return r < 0 ? err_wrap(e, r, "bind %s to %s", m.name, driver) : 0;
+}
+
+int binding_restore(struct vfm *v, struct bdf b, const struct vfm_function *before,
+	const struct journal_entry *record, struct err *e)
+{
+	_drops_locks_ struct vfm *locked = v;
+	struct move m = {.bdf = b};
+	struct binding from, to;
+	struct vfm_function f;
+	int r;
+
+	bdf_format(b, m.name);
+	r = lock_domain(v, b, false, e);
+	if (r == 0)
+		r = lock_function(v, b, e);
+	if (r == 0 && function_read(v, b, &f) < 0)
+		r = err_set(e, ENODEV, "the device is gone");
+	if (r == 0)
+		r = refuse_if_held(v, b, "its driver would be taken away", e);
+	binding_of(before, &to);
+	/* A record of what it had first has to be there before a driver of ours is. */
+	if (r == 0 && record)
+		r = journal_write(v, b, JOURNAL_DRIVER, record, e);
+	if (r < 0)
+		return err_wrap(e, r, "give %s back", m.name);
+	binding_of(&f, &from);
+	r = binding_set(v, &m, &to, e);
+	if (r < 0)
+		binding_undo(v, &m, &from, e);
+	else if (!record)
+		journal_remove(v, b, JOURNAL_DRIVER);
+	return r < 0 ? err_wrap(e, r, "give %s back", m.name) : 0;
 }
 
 /* No record of ours: VFIO got it from someone else, so the kernel chooses. */

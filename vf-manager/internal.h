@@ -87,6 +87,14 @@ int function_holder(struct vfm *v, const struct vfm_function *f, struct holder *
 int refuse_if_held(struct vfm *v, struct bdf b, const char *doing, struct err *e);
 bool driver_is_vfio(struct vfm *v, const char *driver);
 
+/* bind.c: what vfm_bind() would find to be so already. */
+bool binding_is(struct vfm *v, const struct vfm_function *f, const char *driver);
+/*
+ * Driver and override as @before has them, and @record in the journal, NULL = none. As vfm_bind().
+ */
+int binding_restore(struct vfm *v, struct bdf b, const struct vfm_function *before,
+	const struct journal_entry *record, struct err *e);
+
 /* netlink.c */
 /* vfm_ops.talk of the kernel. */
 int kernel_talk(

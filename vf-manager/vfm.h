@@ -167,9 +167,14 @@ enum vfm_bind_flags {
 	VFM_BIND_WHOLE = 1 << 0, /* also a function that is no VF: the host loses the device */
 };
 
+/* In place of a driver's name: no driver, or the one that the kernel chooses. */
+#define VFM_DRIVER_NONE    "none"
+#define VFM_DRIVER_DEFAULT "default"
+
 /*
  * Bind @b to @driver and remember what it had. VFIO and stub drivers are forced on it through
- * driver_override; any other takes it only if it knows the device. For a VFIO driver, return
+ * driver_override; any other takes it only if it knows the device. VFM_DRIVER_DEFAULT is none
+ * for a VF whose PF's autoprobe is off, and a failure when no driver takes it. For a VFIO driver, return
  * when its /dev/vfio node is there. Already so: no-op. On failure it is as it was, or the text says
  * what is not. -ENODEV, -ENOTSUP (a bridge; not a VF and not VFM_BIND_WHOLE; no IOMMU group for
  * VFIO), -ENOENT no such driver, -EBUSY held, or a PF that has VFs, -EIO the driver did not take it.

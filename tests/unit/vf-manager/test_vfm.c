@@ -499,6 +499,51 @@ START_TEST(release_without_a_record_lets_the_kernel_choose)
 }
 END_TEST
 
+/* "none" and "default" are no drivers' names; both are undone by release like any other. */
+START_TEST(bind_takes_words_for_no_driver_and_the_kernels)
+{
+	static const struct {
+		const char *word, *says;
+		bool autoprobe;
+	} t[] = {
+		{"none", "'' override '(null)' record yes", true},
+		{"default", "'igbvf' override '(null)' record yes", true},
+		{"default", "'' override '(null)' record yes", false},
+	};
+	_cleanup_free_ char *before = NULL, *bound = NULL, *after = NULL;
+
+	carve(1);
+	fake_puts(&k, DEV "0000:01:10.0/driver_override", "vfio-pci");
+	ck_assert_int_eq(vfm_bind(v, vf0, "vfio-pci", 0, &e), 0);
+	fake_remove(&k, "run/vf/0000:01:10.0.driver");
+	fake_puts(&k, DEV "0000:01:00.0/sriov_drivers_autoprobe", t[_i].autoprobe ? "1" : "0");
+	before = fake_state(&k);
+	ck_assert_msg(vfm_bind(v, vf0, t[_i].word, 0, &e) == 0, "%s", e.text);
+	bound = fake_state(&k);
+	ck_assert_msg(strstr(bound, t[_i].says) != NULL, "%s", bound);
+	k.knobs->writes = 0;
+	ck_assert_msg(vfm_bind(v, vf0, t[_i].word, 0, &e) == 0, "%s", e.text);
+	ck_assert_uint_eq(k.knobs->writes, 0);
+	ck_assert_msg(vfm_release(v, vf0, NULL, &e) == 0, "%s", e.text);
+	after = fake_state(&k);
+	ck_assert_str_eq(before, after);
+}
+END_TEST
+
+START_TEST(bind_default_says_when_no_driver_takes_it)
+{
+	_cleanup_free_ char *before = NULL, *after = NULL;
+
+	carve(1);
+	fake_remove(&k, "sys/bus/pci/drivers/igbvf");
+	before = fake_state(&k);
+	ck_assert_int_eq(vfm_bind(v, vf0, "default", 0, &e), -EIO);
+	assert_says("no driver of this kernel takes it");
+	after = fake_state(&k);
+	ck_assert_str_eq(before, after);
+}
+END_TEST
+
 /* After a reboot the VF at that address is another one, and was never ours. */
 START_TEST(a_record_of_an_earlier_boot_does_not_count)
 {
@@ -659,6 +704,16 @@ static int do_bind_by_id(void)
 	return vfm_bind(v, vf1, "igbvf", 0, &e);
 }
 
+static int do_bind_none(void)
+{
+	return vfm_bind(v, vf0, "none", 0, &e);
+}
+
+static int do_bind_default(void)
+{
+	return vfm_bind(v, vf1, "default", 0, &e);
+}
+
 static int do_release(void)
 {
 	return vfm_release(v, vf0, NULL, &e);
@@ -676,6 +731,8 @@ static const struct sweep {
 	{"mac", do_mac, true, false, NULL},
 	{"bind", do_bind, true, false, NULL},
 	{"bind by id", do_bind_by_id, true, false, NULL},
+	{"bind none", do_bind_none, true, false, NULL},
+	{"bind default", do_bind_default, true, false, NULL},
 	{"release", do_release, true, true, NULL},
 };
 
@@ -809,6 +866,8 @@ int main(void)
 	tcase_add_test(t, set_mac_needs_the_pf_up);
 	tcase_add_loop_test(t, release_restores_what_bind_found, 0, ARRAY_SIZE(originals));
 	tcase_add_test(t, release_without_a_record_lets_the_kernel_choose);
+	tcase_add_loop_test(t, bind_takes_words_for_no_driver_and_the_kernels, 0, 3);
+	tcase_add_test(t, bind_default_says_when_no_driver_takes_it);
 	tcase_add_test(t, a_record_of_an_earlier_boot_does_not_count);
 	tcase_add_loop_test(t, a_damaged_record_does_not_count, 0, 5);
 	tcase_add_test(t, release_refuses_while_held);
