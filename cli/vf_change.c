@@ -22,7 +22,7 @@ int vf_carve(struct vfm *v, const struct vf_args *a)
 	n = strtoul(a->pos[1], &end, 10);
 	if (*end || *a->pos[1] < '0' || *a->pos[1] > '9' || n > 65535)
 		return vf_usage("'%s' is not a number of VFs", a->pos[1]);
-	r = vfm_carve(v, pf, (unsigned)n, &res, &e);
+	r = vfm_carve(v, pf, (unsigned)n, 0, &res, &e);
 	if (r < 0)
 		return vf_fail(r, &e);
 	if (vf_flag(a, VF_OPT_QUIET))

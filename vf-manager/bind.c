@@ -38,8 +38,8 @@ static int override_write(struct vfm *v, struct move *m, const char *driver, str
 
 	if (r < 0) {
 		err_sys(e, -r, "write '%s' to driver_override", driver);
-		if (*explain("override", -r, ""))
-			err_append(e, "%s", explain("override", -r, ""));
+		if (*explain(VFM_AT_OVERRIDE, -r, ""))
+			err_append(e, "%s", explain(VFM_AT_OVERRIDE, -r, ""));
 	}
 	return r;
 }
@@ -55,8 +55,8 @@ static int bus_write(
 			v->timeout_ms / 1000, (int)m->stuck);
 	if (r < 0) {
 		err_sys(e, -r, "%s", what);
-		if (*explain("probe", -r, ""))
-			err_append(e, "%s", explain("probe", -r, ""));
+		if (*explain(VFM_AT_PROBE, -r, ""))
+			err_append(e, "%s", explain(VFM_AT_PROBE, -r, ""));
 	}
 	return r;
 }

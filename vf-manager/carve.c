@@ -123,7 +123,7 @@ static int autoprobe_off(struct vfm *v, struct carve *c, struct err *e)
 	if (r < 0) {
 		journal_remove(v, c->pf.bdf, JOURNAL_AUTOPROBE);
 		return err_sys(e, -r, "write 0 to sriov_drivers_autoprobe (%s)",
-			explain("autoprobe", -r, ""));
+			explain(VFM_AT_AUTOPROBE, -r, ""));
 	}
 	c->autoprobe_off = true;
 	return 0;
@@ -185,7 +185,7 @@ static int numvfs_write(struct vfm *v, struct carve *c, unsigned n, struct err *
 		return -ETIMEDOUT;
 	}
 	klog_last(c->klog_fd, c->pf.bdf, klog, sizeof(klog));
-	why = explain("sriov_numvfs", -r, klog);
+	why = explain(VFM_AT_NUMVFS, -r, klog);
 	err_sys(e, -r, "write %u to sriov_numvfs", n);
 	if (*why)
 		err_append(e, "%s", why);
@@ -440,7 +440,8 @@ static int carve_locked(struct vfm *v, struct carve *c, struct vfm_carve_result 
 	return 0;
 }
 
-int vfm_carve(struct vfm *v, struct bdf pf, unsigned n, struct vfm_carve_result *ret, struct err *e)
+int vfm_carve(struct vfm *v, struct bdf pf, unsigned n, unsigned flags,
+	struct vfm_carve_result *ret, struct err *e)
 {
 	_drops_locks_ struct vfm *locked = v;
 	struct carve c = {.pf.bdf = pf, .want = n, .klog_fd = -1};

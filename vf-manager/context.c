@@ -21,8 +21,8 @@ static int tree_write(
 	return sysfs_write(s, path, text, len);
 }
 
-static int tree_talk(
-	void *ctx, void *req, size_t len, unsigned timeout_ms, void **ret_reply, size_t *ret_len)
+static int tree_talk(void *ctx, int protocol, void *req, size_t len, unsigned timeout_ms,
+	void **ret_reply, size_t *ret_len)
 {
 	return -EOPNOTSUPP;
 }

@@ -5,6 +5,7 @@
 
 #include <limits.h>
 
+#include "vf-manager/explain.h"
 #include "vf-manager/vfm.h"
 
 #define MAX_VFS 65535u /* NumVFs is 16 bits: PCIe 5.0 §9.3.3.7 */
@@ -96,9 +97,15 @@ int binding_restore(struct vfm *v, struct bdf b, const struct vfm_function *befo
 	const struct journal_entry *record, struct err *e);
 
 /* netlink.c */
+struct nl_msg;
 /* vfm_ops.talk of the kernel. */
-int kernel_talk(
-	void *ctx, void *req, size_t len, unsigned timeout_ms, void **ret_reply, size_t *ret_len);
+int kernel_talk(void *ctx, int protocol, void *req, size_t len, unsigned timeout_ms,
+	void **ret_reply, size_t *ret_len);
+/*
+ * Send @m (NULL: -ENOMEM) through vfm_ops.talk with the time that one request may take. *ret_reply is
+ * to be freed; what it says is for the caller to read. 0 or -errno of sending and waiting.
+ */
+int netlink_talk(struct vfm *v, int protocol, struct nl_msg *m, void **ret_reply, size_t *ret_len);
 /* Switch interface @ifindex on or off. */
 int link_set_up(struct vfm *v, int ifindex, bool up, struct err *e);
 /* One attribute: see vf_set_encode(). */
@@ -112,7 +119,7 @@ int klog_open(struct vfm *v);
 /* The last one that names @b, into @buf; "" when there is none. */
 void klog_last(int fd, struct bdf b, char *buf, size_t size);
 
-/* explain.c: what errno means for a write of @attr, and what to do; "" when we do not know. */
-const char *explain(const char *attr, int code, const char *klog);
+/* explain.c: the text of vfm_explain(), "" when there is none. */
+const char *explain(enum vfm_where where, int code, const char *klog);
 
 #endif

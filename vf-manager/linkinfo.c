@@ -83,7 +83,7 @@ int link_info_get(struct vfm *v, int ifindex, struct link_info *ret)
 	if (!m || nlmsg_append(m, &ifi, sizeof(ifi), NLMSG_ALIGNTO) < 0 ||
 		nla_put_u32(m, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS) < 0)
 		return -ENOMEM;
-	r = v->ops->talk(
-		v->ops_ctx, nlmsg_hdr(m), nlmsg_hdr(m)->nlmsg_len, LINK_TIMEOUT_MS, &reply, &len);
+	r = v->ops->talk(v->ops_ctx, NETLINK_ROUTE, nlmsg_hdr(m), nlmsg_hdr(m)->nlmsg_len,
+		LINK_TIMEOUT_MS, &reply, &len);
 	return r < 0 ? r : link_info_decode(reply, len, ifindex, ret);
 }

@@ -16,6 +16,18 @@
 
 #define TALK_TIMEOUT_MS 10000 /* a carve of another tool can hold RTNL for seconds */
 
+#define ANSWER_MAX (64u << 20) /* no dump of ours comes near; a kernel that never ends does */
+
+struct answer {
+	void *data;
+	size_t len;
+};
+
+static void answer_finish(struct answer *a)
+{
+	free(a->data);
+}
+
 static void cleanup_sock(struct nl_sock **sk)
 {
 	nl_socket_free(*sk);
@@ -26,29 +38,67 @@ static void cleanup_msg(struct nl_msg **m)
 	nlmsg_free(*m);
 }
 
-int kernel_talk(
-	void *ctx, void *req, size_t len, unsigned timeout_ms, void **ret_reply, size_t *ret_len)
+static bool ends_answer(const struct nlmsghdr *h)
 {
-	_cleanup_(cleanup_sock) struct nl_sock *sk = nl_socket_alloc();
-	struct nlmsghdr *h = req;
-	unsigned start = now_ms();
+	return !(h->nlmsg_flags & NLM_F_MULTI) || h->nlmsg_type == NLMSG_DONE ||
+	       h->nlmsg_type == NLMSG_ERROR;
+}
+
+/* Add a datagram to the answer. 1 when it is complete with it, 0, or -errno. */
+static int answer_add(struct answer *a, const void *buf, size_t n)
+{
+	const struct nlmsghdr *h = buf;
+	bool end = false;
+	int left = (int)n;
+	void *p;
+
+	if (a->len + n > ANSWER_MAX)
+		return -EMSGSIZE;
+	p = realloc(a->data, a->len + n);
+	if (!p)
+		return -ENOMEM;
+	a->data = p;
+	memcpy((char *)p + a->len, buf, n);
+	a->len += n;
+	for (; !end && nlmsg_ok(h, left); h = nlmsg_next((struct nlmsghdr *)h, &left))
+		end = ends_answer(h);
+	/* Not even one message: nothing more will make sense of it. */
+	return end || h == buf;
+}
+
+static int socket_open(struct nl_sock *sk, int protocol)
+{
 	int one = 1, fd;
 
 	if (!sk)
 		return -ENOMEM;
 	errno = 0;
-	if (nl_connect(sk, NETLINK_ROUTE) < 0)
+	if (nl_connect(sk, protocol) < 0)
 		return errno ? -errno : -EPROTO;
 	fd = nl_socket_get_fd(sk);
 	/* Both only improve the answer; kernels before 4.12 lack the first. */
 	setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
 	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
 	nl_socket_enable_msg_peek(sk);
+	return fd;
+}
+
+int kernel_talk(void *ctx, int protocol, void *req, size_t len, unsigned timeout_ms,
+	void **ret_reply, size_t *ret_len)
+{
+	_cleanup_(cleanup_sock) struct nl_sock *sk = nl_socket_alloc();
+	_cleanup_(answer_finish) struct answer answer = {0};
+	struct nlmsghdr *h = req;
+	unsigned start = now_ms();
+	int fd = socket_open(sk, protocol), r = 0;
+
+	if (fd < 0)
+		return fd;
 	h->nlmsg_seq = nl_socket_use_seq(sk);
 	h->nlmsg_pid = nl_socket_get_local_port(sk);
 	if (nl_sendto(sk, req, len) < 0)
 		return errno ? -errno : -EPROTO;
-	for (;;) {
+	while (r == 0) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
 		unsigned elapsed = now_ms() - start;
 		struct sockaddr_nl from;
@@ -67,13 +117,24 @@ int kernel_talk(
 			return errno ? -errno : -EPROTO;
 		/* Only the kernel has port 0. */
 		if (n >= (int)sizeof(*h) && from.nl_pid == 0 &&
-			((struct nlmsghdr *)(void *)buf)->nlmsg_seq == h->nlmsg_seq) {
-			*ret_reply = buf;
-			*ret_len = (size_t)n;
-			return 0;
-		}
+			((struct nlmsghdr *)(void *)buf)->nlmsg_seq == h->nlmsg_seq)
+			r = answer_add(&answer, buf, (size_t)n);
 		free(buf);
 	}
+	if (r < 0)
+		return r;
+	*ret_reply = answer.data;
+	*ret_len = answer.len;
+	answer.data = NULL;
+	return 0;
+}
+
+int netlink_talk(struct vfm *v, int protocol, struct nl_msg *m, void **ret_reply, size_t *ret_len)
+{
+	if (!m)
+		return -ENOMEM;
+	return v->ops->talk(v->ops_ctx, protocol, nlmsg_hdr(m), nlmsg_hdr(m)->nlmsg_len,
+		TALK_TIMEOUT_MS, ret_reply, ret_len);
 }
 
 static int talk(struct vfm *v, struct nl_msg *m, int ifindex, struct vfm_settings *vf, size_t n,
@@ -84,10 +145,7 @@ static int talk(struct vfm *v, struct nl_msg *m, int ifindex, struct vfm_setting
 	size_t len;
 	int r;
 
-	if (!m)
-		return err_sys(e, ENOMEM, "rtnetlink request");
-	r = v->ops->talk(
-		v->ops_ctx, nlmsg_hdr(m), nlmsg_hdr(m)->nlmsg_len, TALK_TIMEOUT_MS, &reply, &len);
+	r = netlink_talk(v, NETLINK_ROUTE, m, &reply, &len);
 	if (r >= 0)
 		r = vf_reply_decode(reply, len, ifindex, vf, n, &said);
 	if (r >= 0)
@@ -95,8 +153,8 @@ static int talk(struct vfm *v, struct nl_msg *m, int ifindex, struct vfm_setting
 	err_sys(e, -r, "rtnetlink");
 	if (said.code)
 		err_append(e, "%s", said.text);
-	if (*explain("rtnetlink", -r, ""))
-		err_append(e, "%s", explain("rtnetlink", -r, ""));
+	if (*explain(VFM_AT_RTNETLINK, -r, ""))
+		err_append(e, "%s", explain(VFM_AT_RTNETLINK, -r, ""));
 	return r;
 }
 

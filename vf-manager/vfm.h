@@ -37,11 +37,12 @@ struct vfm_ops {
 	int (*write)(
 		void *ctx, const struct sysfs *s, const char *path, const char *text, size_t len);
 	/*
-	 * Send one rtnetlink request and give back the datagram that answers it (malloc'd, the
-	 * caller frees it). -ETIMEDOUT after @timeout_ms.
+	 * Send one request of netlink @protocol (NETLINK_ROUTE, NETLINK_GENERIC) and give back all
+	 * messages that answer it, one behind the other (malloc'd, the caller frees it): of a dump
+	 * those up to its NLMSG_DONE. -ETIMEDOUT after @timeout_ms, -EMSGSIZE a dump without end.
 	 */
-	int (*talk)(void *ctx, void *req, size_t len, unsigned timeout_ms, void **ret_reply,
-		size_t *ret_len);
+	int (*talk)(void *ctx, int protocol, void *req, size_t len, unsigned timeout_ms,
+		void **ret_reply, size_t *ret_len);
 	/* Load the module of @driver. 0 or -errno. */
 	int (*load)(void *ctx, const char *driver);
 };
@@ -117,27 +118,41 @@ int vfm_list(struct vfm *v, unsigned flags, struct vfm_function **ret, struct er
 /* One function. -ENODEV when there is no such address. */
 int vfm_show(struct vfm *v, struct bdf b, struct vfm_function *ret, struct err *e);
 
-/* What happened; zero when nothing had to. */
+/* What happened, and how long each part took; zero when it had not to. */
 struct vfm_carve_result {
 	unsigned before, after; /* number of VFs */
 	bool changed;
-	unsigned write_ms, ready_ms; /* the kernel's write, and until all links were there */
+	unsigned check_us;   /* who uses them, locks, reading the number */
+	unsigned up_us;      /* bringing the PF's interface up, and its link */
+	unsigned destroy_us; /* the kernel's write of 0 */
+	unsigned gone_us;    /* until all links had gone */
+	unsigned make_us;    /* the kernel's write of the number */
+	unsigned links_us;   /* until all links (and IOMMU groups) were there */
+	unsigned carrier_us; /* until the PF's link was back */
+	unsigned total_us;   /* all of it, with what is in none of these */
+	unsigned ready_ms;   /* from the first write until all links were there */
+};
+
+enum vfm_carve_flags {
+	/* Destroy VFs that are in use too; each and what is lost is said through vfm_config.note. */
+	VFM_CARVE_FORCE = 1 << 0,
+	VFM_CARVE_AUTOPROBE = 1 << 1, /* let the kernel give new VFs to drivers of this host */
 };
 
 /*
- * Make @pf have exactly @n VFs, without a driver. The same number is a no-op, 0 destroys them;
- * another number destroys all and makes new ones, which is refused, as 0 is, while one is open in
- * VFIO. The PF is brought up first when it has an interface: some PFs answer their VFs only then.
- * On failure the number, the autoprobe switch and the interface are as they were, or the text says
- * what is not.
+ * Make @pf have exactly @n VFs, without a driver unless VFM_CARVE_AUTOPROBE is set. The same number
+ * is a no-op, 0 destroys them; another number destroys all and makes new ones. That is refused, as
+ * 0 is, while one is in use (usage.h) unless VFM_CARVE_FORCE is set. The PF is brought up first when
+ * it has an interface: some PFs answer their VFs only then. On failure the number, the autoprobe
+ * switch and the interface are as they were, or the text says what is not.
  *
- * -ENODEV no such function, -ENOTSUP not an SR-IOV PF or its driver cannot, -ERANGE more than it
- * has, -EBUSY a VF is held (named) or another carve is under way, -ENOSPC the kernel made fewer,
- * -ETIMEDOUT the kernel did not answer in time (the child that waits for it is named), -EINTR
- * cancelled; else the kernel's errno with its meaning.
+ * -ENODEV no such function, or pulled out meanwhile, -ENOTSUP not an SR-IOV PF or its driver cannot,
+ * -ERANGE more than it has, -EBUSY a VF is in use (named) or another carve is under way, -ENOSPC the
+ * kernel made fewer, -ETIMEDOUT the kernel did not answer in time (the child that waits for it is
+ * named), -EINTR cancelled; else the kernel's errno with its meaning.
  */
-int vfm_carve(
-	struct vfm *v, struct bdf pf, unsigned n, struct vfm_carve_result *ret, struct err *e);
+int vfm_carve(struct vfm *v, struct bdf pf, unsigned n, unsigned flags,
+	struct vfm_carve_result *ret, struct err *e);
 
 /*
  * What the PF's driver reports it gives VF @vf; a setting that is not in ret->set is one it does not

@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "tests/fakes/pci_kernel.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <linux/if.h>
-#include <linux/if_link.h>
-#include <linux/rtnetlink.h>
-#include <netlink/attr.h>
-#include <netlink/msg.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,8 +13,85 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PF  "0000:01:00.0"
-#define ETH "sys/bus/pci/devices/" PF "/net/eth0/"
+#define DEV "sys/bus/pci/devices/"
+
+const struct fake_pf fake_igb = {
+	.bdf = {0, 1, 0, 0},
+	.ids = "0x8086:0x10c9",
+	.class = "0x020000\n",
+	.driver = "igb",
+	.vf_ids = "0x8086:0x10ca",
+	.vf_driver = "igbvf",
+	.total = FAKE_TOTAL,
+	.offset = 128,
+	.stride = 2,
+	.netdev = "eth0",
+	.ifindex = 5,
+	.mac = "52:54:00:00:00:01\n",
+	.group = 7,
+};
+
+const struct fake_pf fake_igb_domain1 = {
+	.bdf = {1, 1, 0, 0},
+	.ids = "0x8086:0x10c9",
+	.class = "0x020000\n",
+	.driver = "igb",
+	.vf_ids = "0x8086:0x10ca",
+	.vf_driver = "igbvf",
+	.total = FAKE_TOTAL,
+	.offset = 128,
+	.stride = 2,
+	.netdev = "eth2",
+	.ifindex = 15,
+	.mac = "52:54:00:00:01:01\n",
+	.group = 30,
+};
+
+const struct fake_pf fake_nvme = {
+	.bdf = {0, 3, 0, 0},
+	.ids = "0x1b36:0x0010",
+	.class = "0x010802\n",
+	.driver = "nvme",
+	.vf_ids = "0x1b36:0x0010",
+	.vf_driver = "nvme",
+	.total = 4,
+	.offset = 1,
+	.stride = 1,
+	.group = 50,
+};
+
+const struct fake_pf fake_switchdev = {
+	.bdf = {0, 4, 0, 0},
+	.ids = "0x15b3:0x101d",
+	.class = "0x020000\n",
+	.driver = "mlx5_core",
+	.vf_ids = "0x15b3:0x101e",
+	.vf_driver = "mlx5_core",
+	.total = 64,
+	.offset = 2,
+	.stride = 1,
+	.netdev = "eth3",
+	.ifindex = 35,
+	.mac = "52:54:00:00:02:01\n",
+	.group = 70,
+	.devlink = true,
+};
+
+const struct fake_pf fake_many = {
+	.bdf = {0, 0x40, 0, 0},
+	.ids = "0x8086:0x1572",
+	.class = "0x020000\n",
+	.driver = "i40e",
+	.vf_ids = "0x8086:0x154c",
+	.vf_driver = "iavf",
+	.total = 256,
+	.offset = 16,
+	.stride = 1,
+	.netdev = "eth4",
+	.ifindex = 45,
+	.mac = "52:54:00:00:03:01\n",
+	.group = 200,
+};
 
 static void must(int r, const char *what)
 {
@@ -142,8 +213,6 @@ __attribute__((format(printf, 4, 5))) static void get_link(
 	strcpy(buf, base);
 }
 
-#define DEV "sys/bus/pci/devices/"
-
 static void device_add(
 	struct pci_kernel *k, const char *bdf, const char *ids, const char *class, int group)
 {
@@ -173,21 +242,26 @@ static void device_add(
 	fake_link(k, path, target);
 }
 
-static void vf_name(unsigned i, char bdf[16])
+struct bdf fake_vf_bdf(const struct fake_pf *pf, unsigned vf)
 {
-	snprintf(bdf, 16, "0000:01:%02x.%u", (0x10 + i / 4) & 0x1f, i % 4 * 2);
+	unsigned id = ((unsigned)pf->bdf.bus << 8 | (unsigned)pf->bdf.dev << 3 | pf->bdf.fn) +
+		      pf->offset + vf * pf->stride;
+
+	return (struct bdf){pf->bdf.domain, (uint8_t)(id >> 8), id >> 3 & 0x1f, (uint8_t)(id & 7)};
 }
 
-static void vf_add(struct pci_kernel *k, unsigned i)
+static void vf_add(struct pci_kernel *k, const struct fake_pf *pf, unsigned i)
 {
-	char bdf[16], path[128], target[64];
+	char vf[BDF_STRLEN], parent[BDF_STRLEN], path[128], target[64];
 
-	vf_name(i, bdf);
-	snprintf(path, sizeof(path), "sys/devices/%s/physfn", bdf);
-	fake_link(k, path, "../" PF);
-	device_add(k, bdf, "0x8086:0x10ca", "0x020000\n", 10 + (int)i);
-	snprintf(path, sizeof(path), "sys/devices/" PF "/virtfn%u", i);
-	snprintf(target, sizeof(target), "../%s", bdf);
+	bdf_format(pf->bdf, parent);
+	bdf_format(fake_vf_bdf(pf, i), vf);
+	snprintf(path, sizeof(path), "sys/devices/%s/physfn", vf);
+	snprintf(target, sizeof(target), "../%s", parent);
+	fake_link(k, path, target);
+	device_add(k, vf, pf->vf_ids, pf->class, pf->group + 3 + (int)i);
+	snprintf(path, sizeof(path), "sys/devices/%s/virtfn%u", parent, i);
+	snprintf(target, sizeof(target), "../%s", vf);
 	fake_link(k, path, target);
 }
 
@@ -209,46 +283,85 @@ static void driver_set(struct pci_kernel *k, const char *bdf, const char *driver
 		putf(k, "", "dev/vfio/%s", group);
 }
 
-static void vf_remove(struct pci_kernel *k, unsigned i)
+static void vf_remove(struct pci_kernel *k, unsigned pf, unsigned i)
 {
-	char bdf[16], path[128];
+	struct fake_port *port = &k->knobs->pf[pf];
+	char vf[BDF_STRLEN], parent[BDF_STRLEN], path[128];
 
-	vf_name(i, bdf);
-	driver_set(k, bdf, NULL);
-	snprintf(path, sizeof(path), "sys/devices/" PF "/virtfn%u", i);
+	bdf_format(k->pf[pf]->bdf, parent);
+	bdf_format(fake_vf_bdf(k->pf[pf], i), vf);
+	driver_set(k, vf, NULL);
+	snprintf(path, sizeof(path), "sys/devices/%s/virtfn%u", parent, i);
 	fake_remove(k, path);
-	snprintf(path, sizeof(path), "sys/kernel/iommu_groups/%u", 10 + i);
+	snprintf(path, sizeof(path), "sys/kernel/iommu_groups/%d", k->pf[pf]->group + 3 + (int)i);
 	fake_remove(k, path);
+	snprintf(path, sizeof(path), DEV "%s", vf);
+	fake_remove(k, path);
+	snprintf(path, sizeof(path), "sys/devices/%s", vf);
+	fake_remove(k, path);
+	memset(port->mac[i], 0, 6);
+	memset(port->hw_addr[i], 0, 6);
+	port->tx_share[i] = port->tx_max[i] = 0;
+	port->vf[i] = (struct vfm_settings){0};
+	port->stats[i] = (struct fake_counters){0};
+}
+
+unsigned fake_num_vfs(struct pci_kernel *k, unsigned i)
+{
+	char text[16], bdf[BDF_STRLEN];
+	int n;
+
+	get(k, text, sizeof(text), DEV "%s/sriov_numvfs", bdf_format(k->pf[i]->bdf, bdf));
+	n = atoi(text);
+	return n < 0 || n > (int)k->pf[i]->total ? k->pf[i]->total : (unsigned)n;
+}
+
+void fake_pf_remove(struct pci_kernel *k, unsigned i)
+{
+	char path[128], bdf[BDF_STRLEN];
+	unsigned n = fake_num_vfs(k, i);
+
+	bdf_format(k->pf[i]->bdf, bdf);
 	snprintf(path, sizeof(path), DEV "%s", bdf);
+	for (unsigned vf = 0; vf < n; vf++)
+		vf_remove(k, i, vf);
+	driver_set(k, bdf, NULL);
 	fake_remove(k, path);
 	snprintf(path, sizeof(path), "sys/devices/%s", bdf);
 	fake_remove(k, path);
-	memset(k->knobs->mac[i], 0, 6);
-	k->knobs->vf[i] = (struct vfm_settings){0};
+	snprintf(path, sizeof(path), "sys/kernel/iommu_groups/%d", k->pf[i]->group);
+	fake_remove(k, path);
 }
 
-static int numvfs_store(struct pci_kernel *k, unsigned n)
+static int numvfs_store(struct pci_kernel *k, unsigned pf, unsigned n)
 {
-	char text[16];
+	char text[16], bdf[BDF_STRLEN], driver[64];
 	unsigned now;
 
 	/* One change at a time, however late its links: the store holds the device's lock. */
 	while (k->knobs->block_numvfs || k->knobs->late)
 		usleep(10000);
-	get(k, text, sizeof(text), DEV PF "/sriov_numvfs");
-	now = (unsigned)atoi(text);
-	if (n > FAKE_TOTAL)
+	bdf_format(k->pf[pf]->bdf, bdf);
+	if (k->knobs->vanish_at_numvfs) {
+		fake_pf_remove(k, pf);
+		return -ENODEV;
+	}
+	get_link(k, driver, sizeof(driver), DEV "%s/driver", bdf);
+	now = fake_num_vfs(k, pf);
+	if (n > k->pf[pf]->total)
 		return -ERANGE;
 	if (n == now)
 		return 0;
+	if (strcmp(driver, k->pf[pf]->driver))
+		return -ENOENT;
 	if (n && now)
 		return -EBUSY;
-	get(k, text, sizeof(text), DEV PF "/sriov_drivers_autoprobe");
+	get(k, text, sizeof(text), DEV "%s/sriov_drivers_autoprobe", bdf);
 	k->knobs->autoprobe_at_carve = n && !strcmp(text, "1");
 	if (k->knobs->short_count && n > k->knobs->short_count)
 		n = k->knobs->short_count;
 	snprintf(text, sizeof(text), "%u\n", n);
-	fake_puts(k, DEV PF "/sriov_numvfs", text);
+	putf(k, text, DEV "%s/sriov_numvfs", bdf);
 	if (k->knobs->links_delay_ms) {
 		k->knobs->late++;
 		if (fork())
@@ -257,15 +370,12 @@ static int numvfs_store(struct pci_kernel *k, unsigned n)
 	if (k->knobs->links_delay_ms)
 		usleep(k->knobs->links_delay_ms * 1000);
 	for (unsigned i = n; i < now; i++)
-		vf_remove(k, i);
+		vf_remove(k, pf, i);
 	for (unsigned i = now; i < n; i++) {
-		vf_add(k, i);
-		if (k->knobs->autoprobe_at_carve) {
-			char bdf[16];
-
-			vf_name(i, bdf);
-			driver_set(k, bdf, "igbvf");
-		}
+		vf_add(k, k->pf[pf], i);
+		if (k->knobs->autoprobe_at_carve)
+			driver_set(k, bdf_format(fake_vf_bdf(k->pf[pf], i), bdf),
+				k->pf[pf]->vf_driver);
 	}
 	if (k->knobs->links_delay_ms) {
 		k->knobs->late--;
@@ -274,17 +384,38 @@ static int numvfs_store(struct pci_kernel *k, unsigned n)
 	return 0;
 }
 
+static int pf_index(struct pci_kernel *k, const char *name)
+{
+	char bdf[BDF_STRLEN];
+
+	for (unsigned i = 0; i < k->n_pfs; i++)
+		if (!strcmp(bdf_format(k->pf[i]->bdf, bdf), name))
+			return (int)i;
+	return -1;
+}
+
+/* The driver that knows @ids ("0x8086:0x10ca" of a VF or a PF). */
+static const char *driver_by_id(struct pci_kernel *k, const char *ids, bool is_vf)
+{
+	for (unsigned i = 0; i < k->n_pfs; i++)
+		if (!strcmp(ids, is_vf ? k->pf[i]->vf_ids : k->pf[i]->ids))
+			return is_vf ? k->pf[i]->vf_driver : k->pf[i]->driver;
+	return strcmp(ids, "0x8086:0x10d3") ? NULL : "e1000e";
+}
+
 /* Does the kernel probe it, and which driver takes it? NULL: none. */
 static const char *driver_for(
 	struct pci_kernel *k, const char *bdf, const char *only, bool *ret_may)
 {
 	static char override[64];
-	char device[16], phys[32], on[8];
+	char vendor[8], device[8], ids[16], phys[32], on[8];
+	const char *driver;
 
 	get(k, override, sizeof(override), DEV "%s/driver_override", bdf);
+	get(k, vendor, sizeof(vendor), DEV "%s/vendor", bdf);
 	get(k, device, sizeof(device), DEV "%s/device", bdf);
 	get_link(k, phys, sizeof(phys), DEV "%s/physfn", bdf);
-	get(k, on, sizeof(on), DEV PF "/sriov_drivers_autoprobe");
+	get(k, on, sizeof(on), DEV "%s/physfn/sriov_drivers_autoprobe", bdf);
 	*ret_may = true;
 	if (strcmp(override, "(null)")) {
 		if (!strcmp(override, "vfio-pci") && k->knobs->driver_refuses)
@@ -292,11 +423,9 @@ static const char *driver_for(
 		return !only || !strcmp(only, override) ? override : NULL;
 	}
 	*ret_may = !*phys || !strcmp(on, "1");
-	if (!strcmp(device, "0x10ca"))
-		return !only || !strcmp(only, "igbvf") ? "igbvf" : NULL;
-	if (!strcmp(device, "0x10d3"))
-		return !only || !strcmp(only, "e1000e") ? "e1000e" : NULL;
-	return NULL;
+	snprintf(ids, sizeof(ids), "%s:%s", vendor, device);
+	driver = driver_by_id(k, ids, *phys);
+	return driver && (!only || !strcmp(only, driver)) ? driver : NULL;
 }
 
 static int bind_store(struct pci_kernel *k, const char *bdf, const char *only)
@@ -317,10 +446,15 @@ static int bind_store(struct pci_kernel *k, const char *bdf, const char *only)
 static int attribute_store(struct pci_kernel *k, const char *path, const char *text)
 {
 	char bdf[32], driver[64], attr[64], have[64];
+	int pf;
 
 	if (sscanf(path, DEV "%31[^/]/%63s", bdf, attr) == 2) {
+		pf = pf_index(k, bdf);
+		if (access(at(k, "%s", path), F_OK) < 0)
+			return -ENOENT;
 		if (!strcmp(attr, "sriov_numvfs"))
-			return numvfs_store(k, (unsigned)atoi(text));
+			return pf < 0 ? -ENOENT
+				      : numvfs_store(k, (unsigned)pf, (unsigned)atoi(text));
 		if (!strcmp(attr, "driver_override"))
 			putf(k, *text == '\n' ? "(null)\n" : text, "%s", path);
 		else if (!strcmp(attr, "sriov_drivers_autoprobe"))
@@ -350,6 +484,18 @@ static void die(struct pci_kernel *k)
 	raise(SIGKILL);
 }
 
+/* A record as in /dev/kmsg. */
+static void log_append(struct pci_kernel *k, const char *text)
+{
+	char bdf[BDF_STRLEN];
+	FILE *f = fopen(at(k, "dev/kmsg"), "ae");
+
+	must(f ? 0 : -1, "dev/kmsg");
+	fprintf(f, "4,100,12345,-;%s %s: %s\n", k->pf[0]->driver, bdf_format(k->pf[0]->bdf, bdf),
+		text);
+	fclose(f);
+}
+
 /* Counts a call; its errno when it is one that has to fail. */
 static int call_begin(struct pci_kernel *k)
 {
@@ -358,9 +504,11 @@ static int call_begin(struct pci_kernel *k)
 	n->calls++;
 	if (n->kill_at && n->calls == n->kill_at)
 		die(k);
-	if (n->fail_at && n->calls >= n->fail_at && n->calls <= n->fail_at + n->fail_for)
-		return -n->fail_code;
-	return 0;
+	if (!n->fail_at || n->calls < n->fail_at || n->calls > n->fail_at + n->fail_for)
+		return 0;
+	if (n->log)
+		log_append(k, n->log);
+	return -n->fail_code;
 }
 
 static int fake_write(
@@ -389,214 +537,25 @@ static int fake_load(void *ctx, const char *driver)
 	return 0;
 }
 
-static void eth0_flags(struct pci_kernel *k)
+void fake_netdev_flags(struct pci_kernel *k, unsigned i)
 {
-	bool up = k->knobs->eth0_up;
+	const struct fake_pf *pf = k->pf[i];
+	bool up = k->knobs->pf[i].up;
+	char dir[128], bdf[BDF_STRLEN];
 
-	fake_puts(k, ETH "flags", up ? "0x1003\n" : "0x1002\n");
-	fake_puts(k, ETH "carrier", up ? "1\n" : "");
-	fake_puts(k, ETH "operstate", up ? "up\n" : "down\n");
+	snprintf(dir, sizeof(dir), DEV "%s/net/%s", bdf_format(pf->bdf, bdf), pf->netdev);
+	putf(k, up ? "0x1003\n" : "0x1002\n", "%s/flags", dir);
+	putf(k, up ? "1\n" : "", "%s/carrier", dir);
+	putf(k, up ? "up\n" : "down\n", "%s/operstate", dir);
 }
 
-/* Setting: the first VF address in the request. */
-/* The VF number is the first field of each; then what igb's calls do with the rest. */
-static int vf_attr_set(struct pci_kernel *k, struct nlattr *a)
-{
-	static const struct {
-		int type;
-		uint32_t bit;
-		size_t size;
-	} types[] = {
-		{IFLA_VF_MAC, VFM_BIT(MAC), sizeof(struct ifla_vf_mac)},
-		{IFLA_VF_VLAN, VFM_BIT(VLAN), sizeof(struct ifla_vf_vlan)},
-		{IFLA_VF_VLAN_INFO, VFM_BIT(PROTO), sizeof(struct ifla_vf_vlan_info)},
-		{IFLA_VF_RATE, VFM_BIT(MAX_RATE), sizeof(struct ifla_vf_rate)},
-		{IFLA_VF_SPOOFCHK, VFM_BIT(SPOOFCHK), sizeof(struct ifla_vf_spoofchk)},
-		{IFLA_VF_LINK_STATE, VFM_BIT(LINK_STATE), sizeof(struct ifla_vf_link_state)},
-		{IFLA_VF_RSS_QUERY_EN, VFM_BIT(RSS_QUERY), sizeof(struct ifla_vf_rss_query_en)},
-		{IFLA_VF_TRUST, VFM_BIT(TRUST), sizeof(struct ifla_vf_trust)},
-		{IFLA_VF_IB_NODE_GUID, VFM_BIT(NODE_GUID), sizeof(struct ifla_vf_guid)},
-		{IFLA_VF_IB_PORT_GUID, VFM_BIT(PORT_GUID), sizeof(struct ifla_vf_guid)},
-	};
-	const uint32_t *words = nla_data(a);
-	struct vfm_settings *vf;
-	size_t i = 0;
-	bool list = nla_type(a) == IFLA_VF_VLAN_LIST;
-
-	if (list) {
-		a = nla_data(a);
-		words = nla_data(a);
-	}
-	while (i < sizeof(types) / sizeof(types[0]) &&
-		types[i].type != (list ? IFLA_VF_VLAN_INFO : nla_type(a)))
-		i++;
-	/* IFLA_VF_VLAN_INFO's number is IFLA_VF_MAC's: it is known by where it stands. */
-	if (list)
-		i = 2;
-	if (i == sizeof(types) / sizeof(types[0]) || (size_t)nla_len(a) != types[i].size ||
-		words[0] >= FAKE_TOTAL)
-		return -EINVAL;
-	if (k->knobs->unsupported & types[i].bit)
-		return types[i].bit == VFM_BIT(PROTO) ? -EPROTONOSUPPORT : -EOPNOTSUPP;
-	vf = &k->knobs->vf[words[0]];
-	switch (types[i].bit) {
-	case VFM_BIT(MAC):
-		if (k->knobs->mac_code)
-			return -k->knobs->mac_code;
-		if (!k->knobs->mac_ignored)
-			memcpy(k->knobs->mac[words[0]], words + 1, 6);
-		break;
-	case VFM_BIT(PROTO):
-	case VFM_BIT(VLAN):
-		if (words[1] > 4095 || words[2] > 7)
-			return -EINVAL;
-		vf->vlan = (uint16_t)words[1];
-		vf->qos = (uint8_t)words[2];
-		vf->proto = list ? ntohs(((const struct ifla_vf_vlan_info *)words)->vlan_proto)
-				 : VFM_PROTO_8021Q;
-		break;
-	case VFM_BIT(MAX_RATE):
-		if (words[1] && k->knobs->unsupported & VFM_BIT(MIN_RATE))
-			return -EINVAL;
-		vf->min_rate = words[1];
-		if (!k->knobs->rate_ignored)
-			vf->max_rate = words[2];
-		break;
-	case VFM_BIT(SPOOFCHK): vf->spoofchk = words[1]; break;
-	case VFM_BIT(LINK_STATE): vf->link_state = (uint8_t)words[1]; break;
-	case VFM_BIT(RSS_QUERY): vf->rss_query = words[1]; break;
-	case VFM_BIT(TRUST): vf->trust = words[1]; break;
-	case VFM_BIT(NODE_GUID):
-		memcpy(&vf->node_guid, &((const struct ifla_vf_guid *)words)->guid, 8);
-		break;
-	default: memcpy(&vf->port_guid, &((const struct ifla_vf_guid *)words)->guid, 8);
-	}
-	return 0;
-}
-
-static void vf_record_put(struct pci_kernel *k, struct nl_msg *m, uint32_t vf)
-{
-	const struct vfm_settings *s = &k->knobs->vf[vf];
-	uint32_t no = k->knobs->unsupported;
-	struct ifla_vf_mac mac = {.vf = vf};
-	struct ifla_vf_vlan vlan = {.vf = vf, .vlan = s->vlan, .qos = s->qos};
-	struct ifla_vf_vlan_info info = {.vf = vf,
-		.vlan = s->vlan,
-		.qos = s->qos,
-		.vlan_proto = htons(s->proto ? s->proto : VFM_PROTO_8021Q)};
-	struct ifla_vf_rate rate = {vf, s->min_rate, s->max_rate};
-	struct ifla_vf_spoofchk spoof = {vf, no & VFM_BIT(SPOOFCHK) ? UINT32_MAX : s->spoofchk};
-	struct ifla_vf_link_state link = {vf, s->link_state};
-	struct ifla_vf_rss_query_en rss = {vf, no & VFM_BIT(RSS_QUERY) ? UINT32_MAX : s->rss_query};
-	struct ifla_vf_trust trust = {vf, no & VFM_BIT(TRUST) ? UINT32_MAX : s->trust};
-	struct ifla_vf_guid guid = {.vf = vf, .guid = s->node_guid};
-	struct nlattr *list;
-
-	memcpy(mac.mac, k->knobs->mac[vf], 6);
-	nla_put(m, IFLA_VF_MAC, sizeof(mac), &mac);
-	nla_put(m, IFLA_VF_VLAN, sizeof(vlan), &vlan);
-	nla_put(m, IFLA_VF_RATE, sizeof(rate), &rate);
-	nla_put(m, IFLA_VF_SPOOFCHK, sizeof(spoof), &spoof);
-	nla_put(m, IFLA_VF_LINK_STATE, sizeof(link), &link);
-	nla_put(m, IFLA_VF_RSS_QUERY_EN, sizeof(rss), &rss);
-	nla_put(m, IFLA_VF_TRUST, sizeof(trust), &trust);
-	if (!(no & VFM_BIT(NODE_GUID))) {
-		nla_put(m, IFLA_VF_IB_NODE_GUID, sizeof(guid), &guid);
-		guid.guid = s->port_guid;
-		nla_put(m, IFLA_VF_IB_PORT_GUID, sizeof(guid), &guid);
-	}
-	list = nla_nest_start(m, IFLA_VF_VLAN_LIST);
-	nla_put(m, IFLA_VF_VLAN_INFO, sizeof(info), &info);
-	nla_nest_end(m, list);
-}
-
-static int link_set(struct pci_kernel *k, struct nlmsghdr *h)
-{
-	const struct ifinfomsg *ifi = nlmsg_data(h);
-	struct nlattr *list = nlmsg_find_attr(h, sizeof(*ifi), IFLA_VFINFO_LIST);
-	struct nlattr *a;
-	int rem;
-
-	if (ifi->ifi_index != 5)
-		return -ENODEV;
-	if (ifi->ifi_change & IFF_UP) {
-		k->knobs->eth0_up = ifi->ifi_flags & IFF_UP;
-		eth0_flags(k);
-	}
-	if (!list)
-		return 0;
-	/* As do_setvfinfo(): in the order in which the kernel looks for them, up to the first error. */
-	nla_for_each_attr(a, nla_data(nla_data(list)), nla_len(nla_data(list)), rem)
-	{
-		int r = vf_attr_set(k, a);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static struct nl_msg *link_answer(struct pci_kernel *k, int ifindex)
-{
-	struct nl_msg *m = nlmsg_alloc_simple(RTM_NEWLINK, 0);
-	struct ifinfomsg ifi = {.ifi_index = ifindex};
-	static const uint8_t zero[6];
-	struct nlattr *list, *info;
-	char text[16];
-	int n;
-
-	get(k, text, sizeof(text), DEV PF "/sriov_numvfs");
-	n = atoi(text);
-	n = n < 0 || n > FAKE_TOTAL ? FAKE_TOTAL : n;
-	nlmsg_append(m, &ifi, sizeof(ifi), NLMSG_ALIGNTO);
-	if (ifindex != 5)
-		return m;
-	if (memcmp(k->knobs->eth0_permanent, zero, 6))
-		nla_put(m, IFLA_PERM_ADDRESS, 6, k->knobs->eth0_permanent);
-	if (*k->knobs->eth0_altname) {
-		list = nla_nest_start(m, IFLA_PROP_LIST);
-		nla_put_string(m, IFLA_ALT_IFNAME, k->knobs->eth0_altname);
-		nla_nest_end(m, list);
-	}
-	nla_put_u32(m, IFLA_NUM_VF, (uint32_t)n);
-	list = nla_nest_start(m, IFLA_VFINFO_LIST);
-	for (int i = 0; i < n; i++) {
-		info = nla_nest_start(m, IFLA_VF_INFO);
-		vf_record_put(k, m, (uint32_t)i);
-		nla_nest_end(m, info);
-	}
-	nla_nest_end(m, list);
-	return m;
-}
-
-static struct nl_msg *ack_answer(int code)
-{
-	struct nl_msg *m =
-		nlmsg_alloc_simple(NLMSG_ERROR, NLM_F_CAPPED | (code ? NLM_F_ACK_TLVS : 0));
-	struct nlmsgerr ne = {.error = code};
-
-	nlmsg_append(m, &ne, sizeof(ne), NLMSG_ALIGNTO);
-	if (code)
-		nla_put_string(m, NLMSGERR_ATTR_MSG, "because I said so");
-	return m;
-}
-
-static int fake_talk(
-	void *ctx, void *req, size_t len, unsigned timeout_ms, void **ret_reply, size_t *ret_len)
+static int fake_talk(void *ctx, int protocol, void *req, size_t len, unsigned timeout_ms,
+	void **ret_reply, size_t *ret_len)
 {
 	struct pci_kernel *k = ctx;
-	struct nlmsghdr *h = req;
-	struct nl_msg *m;
-	int r = call_begin(k);
+	int code = call_begin(k);
 
-	if (r == 0 && h->nlmsg_type == RTM_GETLINK)
-		m = link_answer(k, ((const struct ifinfomsg *)nlmsg_data(h))->ifi_index);
-	else
-		m = ack_answer(r ? r : link_set(k, h));
-	*ret_len = nlmsg_hdr(m)->nlmsg_len;
-	*ret_reply = malloc(*ret_len);
-	memcpy(*ret_reply, nlmsg_hdr(m), *ret_len);
-	nlmsg_free(m);
+	fake_answer(k, protocol, req, code, ret_reply, ret_len);
 	return 0;
 }
 
@@ -623,24 +582,50 @@ void pci_kernel_init(struct pci_kernel *k)
 		.ops_ctx = k,
 		.timeout_ms = 20000,
 	};
-	for (size_t i = 0; i < 3; i++)
-		putf(k, "", "sys/bus/pci/drivers/%s/bind",
-			((const char *[]){"igb", "igbvf", "e1000e"})[i]);
+	fake_puts(k, "sys/bus/pci/drivers/e1000e/bind", "");
 	fake_puts(k, "sys/bus/pci/drivers_probe", "");
+	fake_puts(k, "dev/kmsg", "");
 	fake_puts(k, "proc/sys/kernel/random/boot_id", "boot-one\n");
 	device_add(k, "0000:00:1c.0", "0x8086:0x3420", "0x060400\n", 1);
-	device_add(k, PF, "0x8086:0x10c9", "0x020000\n", 7);
-	driver_set(k, PF, "igb");
-	fake_puts(k, DEV PF "/sriov_totalvfs", "7\n");
-	fake_puts(k, DEV PF "/sriov_numvfs", "0\n");
-	fake_puts(k, DEV PF "/sriov_drivers_autoprobe", "1\n");
-	fake_puts(k, ETH "ifindex", "5\n");
-	fake_puts(k, ETH "address", "52:54:00:00:00:01\n");
-	eth0_flags(k);
+	fake_pf_add(k, &fake_igb);
 	device_add(k, "0000:02:00.0", "0x8086:0x10d3", "0x020000\n", 8);
 	driver_set(k, "0000:02:00.0", "e1000e");
 	fake_puts(k, DEV "0000:02:00.0/net/eth1/ifindex", "6\n");
 	fake_puts(k, DEV "0000:02:00.0/net/eth1/flags", "0x1002\n");
+}
+
+unsigned fake_pf_add(struct pci_kernel *k, const struct fake_pf *pf)
+{
+	char dir[64], bdf[BDF_STRLEN], text[32];
+	unsigned i = k->n_pfs++;
+
+	must(i < FAKE_MAX_PFS ? 0 : -1, "too many PFs");
+	k->pf[i] = pf;
+	bdf_format(pf->bdf, bdf);
+	putf(k, "", "sys/bus/pci/drivers/%s/bind", pf->driver);
+	putf(k, "", "sys/bus/pci/drivers/%s/bind", pf->vf_driver);
+	device_add(k, bdf, pf->ids, pf->class, pf->group);
+	driver_set(k, bdf, pf->driver);
+	snprintf(dir, sizeof(dir), DEV "%s", bdf);
+	snprintf(text, sizeof(text), "%u\n", pf->total);
+	putf(k, text, "%s/sriov_totalvfs", dir);
+	putf(k, "0\n", "%s/sriov_numvfs", dir);
+	putf(k, "1\n", "%s/sriov_drivers_autoprobe", dir);
+	snprintf(text, sizeof(text), "%u\n", pf->offset);
+	putf(k, text, "%s/sriov_offset", dir);
+	snprintf(text, sizeof(text), "%u\n", pf->stride);
+	putf(k, text, "%s/sriov_stride", dir);
+	snprintf(text, sizeof(text), "%.4s\n", strchr(pf->vf_ids, ':') + 3);
+	putf(k, text, "%s/sriov_vf_device", dir);
+	if (!pf->netdev)
+		return i;
+	snprintf(text, sizeof(text), "%d\n", pf->ifindex);
+	putf(k, text, "%s/net/%s/ifindex", dir, pf->netdev);
+	putf(k, pf->mac, "%s/net/%s/address", dir, pf->netdev);
+	if (pf->devlink)
+		putf(k, "020000deadbeef\n", "%s/net/%s/phys_switch_id", dir, pf->netdev);
+	fake_netdev_flags(k, i);
+	return i;
 }
 
 void pci_kernel_finish(struct pci_kernel *k)
@@ -676,26 +661,52 @@ static void settings_print(FILE *f, const struct vfm_settings *s)
 		s->spoofchk, s->link_state, s->rss_query, s->trust);
 }
 
+static void vf_print(struct pci_kernel *k, FILE *f, unsigned pf, unsigned i)
+{
+	const struct fake_port *port = &k->knobs->pf[pf];
+	char driver[64], override[64], bdf[BDF_STRLEN];
+
+	bdf_format(fake_vf_bdf(k->pf[pf], i), bdf);
+	if (access(at(k, DEV "%s", bdf), F_OK) < 0)
+		return;
+	get_link(k, driver, sizeof(driver), DEV "%s/driver", bdf);
+	get(k, override, sizeof(override), DEV "%s/driver_override", bdf);
+	fprintf(f, "%s driver '%s' override '%s' record %s mac ", bdf, driver, override,
+		access(at(k, "run/vf/%s.driver", bdf), F_OK) ? "no" : "yes");
+	for (int j = 0; j < 6; j++)
+		fprintf(f, "%02x", port->mac[i][j]);
+	if (k->pf[pf]->devlink) {
+		fputs(" hw_addr ", f);
+		for (int j = 0; j < 6; j++)
+			fprintf(f, "%02x", port->hw_addr[i][j]);
+		fprintf(f, " tx %llu-%llu", (unsigned long long)port->tx_share[i],
+			(unsigned long long)port->tx_max[i]);
+	}
+	settings_print(f, &port->vf[i]);
+}
+
 char *fake_state(struct pci_kernel *k)
 {
-	char *text = NULL, a[64], b[64], bdf[16];
+	char *text = NULL, a[64], b[64], bdf[BDF_STRLEN];
 	size_t len;
 	FILE *f = open_memstream(&text, &len);
 
-	get(k, a, sizeof(a), DEV PF "/sriov_numvfs");
-	get(k, b, sizeof(b), DEV PF "/sriov_drivers_autoprobe");
-	fprintf(f, "numvfs %s autoprobe %s eth0 %s\n", a, b, k->knobs->eth0_up ? "up" : "down");
-	for (unsigned i = 0; i < FAKE_TOTAL; i++) {
-		vf_name(i, bdf);
-		if (access(at(k, DEV "%s", bdf), F_OK) < 0)
-			continue;
-		get_link(k, a, sizeof(a), DEV "%s/driver", bdf);
-		get(k, b, sizeof(b), DEV "%s/driver_override", bdf);
-		fprintf(f, "%s driver '%s' override '%s' record %s mac ", bdf, a, b,
-			access(at(k, "run/vf/%s.driver", bdf), F_OK) ? "no" : "yes");
-		for (int j = 0; j < 6; j++)
-			fprintf(f, "%02x", k->knobs->mac[i][j]);
-		settings_print(f, &k->knobs->vf[i]);
+	for (unsigned pf = 0; pf < k->n_pfs; pf++) {
+		const struct fake_pf *p = k->pf[pf];
+
+		bdf_format(p->bdf, bdf);
+		get(k, a, sizeof(a), DEV "%s/sriov_numvfs", bdf);
+		get(k, b, sizeof(b), DEV "%s/sriov_drivers_autoprobe", bdf);
+		if (pf)
+			fprintf(f, "%s ", bdf);
+		fprintf(f, "numvfs %s autoprobe %s", a, b);
+		if (p->netdev)
+			fprintf(f, " %s %s", p->netdev, k->knobs->pf[pf].up ? "up" : "down");
+		if (p->devlink)
+			fprintf(f, " eswitch %u", k->knobs->pf[pf].eswitch);
+		fputc('\n', f);
+		for (unsigned i = 0; i < p->total; i++)
+			vf_print(k, f, pf, i);
 	}
 	fclose(f);
 	return text;

@@ -7,14 +7,54 @@
  *   0000:01:00.0  igb, 7 VFs at 0000:01:10.0, .2, .4, ... whose driver is igbvf; interface eth0
  *   0000:02:00.0  e1000e, no SR-IOV; interface eth1
  *
- * Its knobs and records lie in shared memory, since writes are made in child processes too.
+ * and whatever fake_pf_add() gives it. pci_kernel.c has the files and the stores, pci_netlink.c
+ * answers rtnetlink and devlink. Its knobs and records lie in shared memory, since writes are made
+ * in child processes too.
  */
 #ifndef VIADUCT_FAKES_PCI_KERNEL_H
 #define VIADUCT_FAKES_PCI_KERNEL_H
 
 #include "vf-manager/vfm.h"
 
-#define FAKE_TOTAL 7
+#define FAKE_TOTAL   7 /* VFs of the first PF */
+#define FAKE_MAX_PFS 6
+#define FAKE_MAX_VFS 256
+
+/* What a PF is. */
+struct fake_pf {
+	struct bdf bdf;
+	const char *ids, *class; /* "0x8086:0x10c9", "0x020000" */
+	const char *driver, *vf_driver;
+	const char *vf_ids;
+	unsigned total, offset, stride; /* of its VFs' addresses */
+	const char *netdev;             /* NULL: it has no interface */
+	int ifindex;
+	const char *mac;
+	int group;    /* the PF's IOMMU group; its VFs' follow group + 3 */
+	bool devlink; /* its driver has an eswitch, port functions and rates */
+};
+
+/* The first PF; the same in PCI domain 1, eth2; NVMe, 4 VFs; 64 VFs and devlink, eth3; 256 VFs, eth4. */
+extern const struct fake_pf fake_igb, fake_igb_domain1, fake_nvme, fake_switchdev, fake_many;
+
+struct fake_counters {
+	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes, broadcast, multicast, rx_dropped,
+		tx_dropped;
+};
+
+/* What a PF has besides its files. */
+struct fake_port {
+	bool up;
+	uint8_t permanent[6]; /* IFLA_PERM_ADDRESS; zero: none is sent */
+	char altname[128];    /* IFLA_ALT_IFNAME; "" */
+	uint8_t mac[FAKE_MAX_VFS][6];
+	struct vfm_settings vf[FAKE_MAX_VFS]; /* the rest of what it gives its VFs */
+	struct fake_counters stats[FAKE_MAX_VFS];
+	/* devlink */
+	unsigned eswitch; /* DEVLINK_ESWITCH_MODE_* */
+	uint8_t hw_addr[FAKE_MAX_VFS][6];
+	uint64_t tx_share[FAKE_MAX_VFS], tx_max[FAKE_MAX_VFS]; /* bytes/s */
+};
 
 struct fake_knobs {
 	unsigned calls;          /* writes and netlink requests so far */
@@ -29,29 +69,40 @@ struct fake_knobs {
 	unsigned links_delay_ms; /* the links come so much later than the write returns */
 	_Atomic unsigned late;   /* processes that still bring such links */
 	bool block_numvfs;       /* a write of sriov_numvfs never returns */
+	bool vanish_at_numvfs;   /* the PF is pulled out while sriov_numvfs is written */
 	bool autoprobe_at_carve; /* what sriov_drivers_autoprobe was when VFs were made */
 	bool driver_refuses;     /* vfio-pci takes no device */
 	bool no_node;            /* and makes no node in /dev/vfio */
 	bool mac_ignored;        /* the address is acknowledged, not set */
 	int mac_code;            /* setting an address fails with this errno */
-	bool eth0_up;
-	uint8_t eth0_permanent[6]; /* IFLA_PERM_ADDRESS; zero: none is sent */
-	char eth0_altname[128];    /* IFLA_ALT_IFNAME; "" */
-	uint8_t mac[FAKE_TOTAL][6];
-	struct vfm_settings vf[FAKE_TOTAL]; /* the rest of what the PF gives them */
-	/* What its driver has no call for: all but igb's, until a test says otherwise. */
+	const char *log;         /* the kernel says this of the first PF when a call fails */
+	/* What its drivers have no call for: all but igb's, until a test says otherwise. */
 	uint32_t unsupported;
 	unsigned rate_ignored; /* a maximum rate is acknowledged, not set */
+	bool no_devlink;       /* this kernel has no such netlink family */
+	bool eswitch_ignored;  /* a mode is acknowledged, not set */
+	struct fake_port pf[FAKE_MAX_PFS];
 };
 
 struct pci_kernel {
 	char root[64], run_dir[96];
 	struct fake_knobs *knobs;
 	struct vfm_config config; /* for vfm_create(): root, run_dir, ops; the caller may add */
+	const struct fake_pf *pf[FAKE_MAX_PFS];
+	unsigned n_pfs;
 };
 
 void pci_kernel_init(struct pci_kernel *k);
 void pci_kernel_finish(struct pci_kernel *k);
+
+/* Plug another PF in; its index in k->knobs->pf. */
+unsigned fake_pf_add(struct pci_kernel *k, const struct fake_pf *pf);
+/* Pull PF @i out, with all its VFs. */
+void fake_pf_remove(struct pci_kernel *k, unsigned i);
+/* The address of VF @vf of it. */
+struct bdf fake_vf_bdf(const struct fake_pf *pf, unsigned vf);
+/* sriov_numvfs of PF @i. */
+unsigned fake_num_vfs(struct pci_kernel *k, unsigned i);
 
 /* Files below the root, by path. */
 void fake_put(struct pci_kernel *k, const char *path, const void *data, size_t len);
@@ -62,6 +113,14 @@ void fake_remove(struct pci_kernel *k, const char *path);
 /* A process that has @node open. */
 void fake_hold(struct pci_kernel *k, int pid, const char *comm, const char *node);
 void fake_unhold(struct pci_kernel *k, int pid);
+
+/* The interface of PF @i as pf[i].up has it, in its files. */
+void fake_netdev_flags(struct pci_kernel *k, unsigned i);
+
+struct nlmsghdr;
+/* pci_netlink.c: what answers @req; the negative errno @code if that is not 0. Malloc'd. */
+void fake_answer(struct pci_kernel *k, int protocol, struct nlmsghdr *req, int code,
+	void **ret_reply, size_t *ret_len);
 
 /* Everything that a failed call must leave as it was, as text; free it. */
 char *fake_state(struct pci_kernel *k);

@@ -323,8 +323,8 @@ START_TEST(predict_says_when_it_cannot)
 		"", "0\n", "-1\n", "65536\n", "99999999999999999999\n", "12 34\n", "\xff\xff"};
 	struct bdf b;
 
+	fake_remove(&k, DEV "0000:01:00.0/sriov_offset");
 	ck_assert_int_eq(vfm_predict(v, pf, 0, &b, &e), -ENODATA);
-	fake_puts(&k, DEV "0000:01:00.0/sriov_stride", "2\n");
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		fake_puts(&k, DEV "0000:01:00.0/sriov_offset", bad[i]);
 		ck_assert_int_eq(vfm_predict(v, pf, 0, &b, &e), -ENODATA);

@@ -24,7 +24,7 @@ static void setup(void)
 	pci_kernel_init(&k);
 	ck_assert_int_eq(vfm_create(&k.config, &v, NULL), 0);
 	e = (struct err){0};
-	ck_assert_int_eq(vfm_carve(v, pf, 3, NULL, &e), 0);
+	ck_assert_int_eq(vfm_carve(v, pf, 3, 0, NULL, &e), 0);
 }
 
 static void teardown(void)
@@ -129,7 +129,7 @@ END_TEST
 
 START_TEST(set_changes_what_is_named_and_nothing_else)
 {
-	const struct vfm_settings *have = &k.knobs->vf[1];
+	const struct vfm_settings *have = &k.knobs->pf[0].vf[1];
 	uint32_t changed;
 
 	ck_assert_msg(set("mac=52:54:00:00:00:07 vlan=100 qos=3 max-rate=500 spoofchk=on trust=on",
@@ -155,7 +155,7 @@ START_TEST(set_changes_what_is_named_and_nothing_else)
 	ck_assert_uint_eq(have->vlan, 0);
 	ck_assert_uint_eq(have->qos, 0);
 	ck_assert_uint_eq(have->proto, VFM_PROTO_8021Q);
-	ck_assert_uint_eq(k.knobs->vf[0].vlan, 0);
+	ck_assert_uint_eq(k.knobs->pf[0].vf[0].vlan, 0);
 }
 END_TEST
 

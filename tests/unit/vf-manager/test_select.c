@@ -60,13 +60,13 @@ END_TEST
 START_TEST(select_by_alternative_name)
 {
 	assert_fails("enp1s0f0-uplink", -ENODEV);
-	strcpy(k.knobs->eth0_altname, "enp1s0f0-uplink");
+	strcpy(k.knobs->pf[0].altname, "enp1s0f0-uplink");
 	assert_selects("enp1s0f0-uplink", pf);
 	/* A name comes before another one's alternative name. */
-	strcpy(k.knobs->eth0_altname, "eth1");
+	strcpy(k.knobs->pf[0].altname, "eth1");
 	assert_selects("eth1", plain);
-	memset(k.knobs->eth0_altname, 'a', 127);
-	assert_selects(k.knobs->eth0_altname, pf);
+	memset(k.knobs->pf[0].altname, 'a', 127);
+	assert_selects(k.knobs->pf[0].altname, pf);
 }
 END_TEST
 
@@ -74,10 +74,10 @@ END_TEST
 START_TEST(select_by_permanent_address)
 {
 	assert_selects("mac=52:54:00:00:00:01", pf);
-	memcpy(k.knobs->eth0_permanent, "\x52\x54\x00\x00\x00\x77", 6);
+	memcpy(k.knobs->pf[0].permanent, "\x52\x54\x00\x00\x00\x77", 6);
 	assert_selects("mac=52:54:00:00:00:77", pf);
 	assert_fails("mac=52:54:00:00:00:01", -ENODEV);
-	memset(k.knobs->eth0_permanent, 0, 6);
+	memset(k.knobs->pf[0].permanent, 0, 6);
 	fake_puts(&k, DEV "0000:01:00.0/net/eth0/addr_assign_type", "3\n");
 	assert_fails("mac=52:54:00:00:00:01", -ENODEV);
 	fake_puts(&k, DEV "0000:01:00.0/net/eth0/addr_assign_type", "0\n");

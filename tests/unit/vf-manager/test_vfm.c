@@ -37,7 +37,7 @@ static void teardown(void)
 
 static void carve(unsigned n)
 {
-	ck_assert_msg(vfm_carve(v, pf, n, NULL, &e) == 0, "%s", e.text);
+	ck_assert_msg(vfm_carve(v, pf, n, 0, NULL, &e) == 0, "%s", e.text);
 }
 
 static void assert_says(const char *part)
@@ -200,10 +200,10 @@ START_TEST(carve_keeps_host_drivers_off_and_brings_the_pf_up)
 {
 	struct vfm_carve_result res;
 
-	ck_assert_int_eq(vfm_carve(v, pf, 2, &res, &e), 0);
+	ck_assert_int_eq(vfm_carve(v, pf, 2, 0, &res, &e), 0);
 	ck_assert(res.changed && res.before == 0 && res.after == 2);
 	ck_assert(!k.knobs->autoprobe_at_carve);
-	ck_assert(k.knobs->eth0_up);
+	ck_assert(k.knobs->pf[0].up);
 	ck_assert(exists(DEV "0000:01:10.2"));
 	ck_assert(!exists(DEV "0000:01:10.0/driver"));
 	ck_assert(!exists("run/vf/0000:01:00.0.autoprobe"));
@@ -216,7 +216,7 @@ START_TEST(carve_of_the_same_number_writes_nothing)
 
 	carve(2);
 	k.knobs->calls = 0;
-	ck_assert_int_eq(vfm_carve(v, pf, 2, &res, &e), 0);
+	ck_assert_int_eq(vfm_carve(v, pf, 2, 0, &res, &e), 0);
 	ck_assert(!res.changed && res.after == 2);
 	ck_assert_uint_eq(k.knobs->calls, 0);
 }
@@ -248,7 +248,7 @@ START_TEST(carve_notices_a_short_count)
 	_cleanup_free_ char *before = fake_state(&k), *after = NULL;
 
 	k.knobs->short_count = 2;
-	ck_assert_int_eq(vfm_carve(v, pf, 4, NULL, &e), -ENOSPC);
+	ck_assert_int_eq(vfm_carve(v, pf, 4, 0, NULL, &e), -ENOSPC);
 	assert_says("4 VFs asked for, the kernel made 2");
 	after = fake_state(&k);
 	ck_assert_str_eq(before, after);
@@ -271,7 +271,8 @@ START_TEST(carve_refuses_what_cannot_be)
 {
 	carve(1);
 	k.knobs->calls = 0;
-	ck_assert_int_eq(vfm_carve(v, refused[_i].bdf, refused[_i].n, NULL, &e), -refused[_i].code);
+	ck_assert_int_eq(
+		vfm_carve(v, refused[_i].bdf, refused[_i].n, 0, NULL, &e), -refused[_i].code);
 	assert_says(refused[_i].says);
 	ck_assert_uint_eq(k.knobs->calls, 0);
 }
@@ -289,7 +290,7 @@ START_TEST(carve_refuses_while_a_vf_is_held_and_names_the_holder)
 	k.knobs->block_numvfs = true;
 	k.knobs->calls = 0;
 	start = ms_now();
-	ck_assert_int_eq(vfm_carve(v, pf, to[_i], NULL, &e), -EBUSY);
+	ck_assert_int_eq(vfm_carve(v, pf, to[_i], 0, NULL, &e), -EBUSY);
 	assert_says("0000:01:10.2 is open in VFIO by qemu (process 4242)");
 	ck_assert_uint_eq(k.knobs->calls, 0);
 	ck_assert_uint_lt(ms_now() - start, 1000);
@@ -306,11 +307,11 @@ START_TEST(carve_reports_a_write_that_never_returns)
 
 	set_timeout(300);
 	k.knobs->block_numvfs = true;
-	ck_assert_int_eq(vfm_carve(v, pf, 2, NULL, &e), -ETIMEDOUT);
+	ck_assert_int_eq(vfm_carve(v, pf, 2, 0, NULL, &e), -ETIMEDOUT);
 	assert_says("still waits for the kernel");
 	ck_assert_int_eq(sscanf(strstr(e.text, "process "), "process %u", &pid), 1);
 	/* Its child keeps the lock, so nobody else gets stuck behind it. */
-	ck_assert_int_eq(vfm_carve(v, pf, 3, NULL, &e), -EBUSY);
+	ck_assert_int_eq(vfm_carve(v, pf, 3, 0, NULL, &e), -EBUSY);
 	snprintf(text, sizeof(text), "process %u", pid);
 	assert_says(text);
 	k.knobs->block_numvfs = false;
@@ -338,11 +339,32 @@ START_TEST(carve_explains_the_kernels_answer)
 
 	k.knobs->fail_at = 3; /* up, autoprobe, numvfs */
 	k.knobs->fail_code = explained[_i].code;
-	ck_assert_int_eq(vfm_carve(v, pf, 2, NULL, &e), -explained[_i].code);
+	ck_assert_int_eq(vfm_carve(v, pf, 2, 0, NULL, &e), -explained[_i].code);
 	assert_says("carve 0000:01:00.0: write 2 to sriov_numvfs");
 	assert_says(explained[_i].says);
 	after = fake_state(&k);
 	ck_assert_str_eq(before, after);
+}
+END_TEST
+
+/* Every PF of the world is one: other domains, no interface, many VFs. */
+START_TEST(carve_works_on_every_kind_of_pf)
+{
+	static const struct fake_pf *const pfs[] = {
+		&fake_igb_domain1, &fake_nvme, &fake_switchdev, &fake_many};
+	const struct fake_pf *p = pfs[_i];
+	unsigned i = fake_pf_add(&k, p);
+	struct bdf last = fake_vf_bdf(p, p->total - 1);
+	struct vfm_function f;
+
+	ck_assert_msg(vfm_carve(v, p->bdf, p->total, 0, NULL, &e) == 0, "%s", e.text);
+	ck_assert_int_eq(vfm_show(v, last, &f, &e), 0);
+	ck_assert_int_eq(f.index, (int)p->total - 1);
+	ck_assert_str_eq(f.driver, "");
+	ck_assert_msg(vfm_bind(v, last, "vfio-pci", 0, &e) == 0, "%s", e.text);
+	ck_assert_msg(vfm_release(v, last, NULL, &e) == 0, "%s", e.text);
+	ck_assert_int_eq(vfm_carve(v, p->bdf, 0, 0, NULL, &e), 0);
+	ck_assert_uint_eq(fake_num_vfs(&k, i), 0);
 }
 END_TEST
 
@@ -355,7 +377,7 @@ START_TEST(carve_cancelled_is_undone)
 	k.config.cancel = &cancel;
 	ck_assert_int_eq(vfm_create(&k.config, &v, NULL), 0);
 	k.knobs->links_delay_ms = 200;
-	ck_assert_int_eq(vfm_carve(v, pf, 2, NULL, &e), -EINTR);
+	ck_assert_int_eq(vfm_carve(v, pf, 2, 0, NULL, &e), -EINTR);
 	after = fake_state(&k);
 	ck_assert_str_eq(before, after);
 	ck_assert(!exists(DEV "0000:01:00.0/virtfn0"));
@@ -371,11 +393,11 @@ START_TEST(set_mac_reads_back_what_it_set)
 
 	carve(3);
 	ck_assert_int_eq(vfm_set_mac(v, vf1, mac, &e), 0);
-	ck_assert_mem_eq(k.knobs->mac[1], mac, 6);
+	ck_assert_mem_eq(k.knobs->pf[0].mac[1], mac, 6);
 	ck_assert_int_eq(vfm_show(v, vf1, &f, &e), 0);
 	ck_assert_mem_eq(f.mac, mac, 6);
 	ck_assert_int_eq(vfm_set_mac(v, vf1, zero, &e), 0);
-	ck_assert_mem_eq(k.knobs->mac[1], zero, 6);
+	ck_assert_mem_eq(k.knobs->pf[0].mac[1], zero, 6);
 }
 END_TEST
 
@@ -401,7 +423,7 @@ START_TEST(set_mac_refuses_bad_addresses)
 	ck_assert_int_eq(
 		vfm_set_mac(v, bad_macs[_i].bdf, bad_macs[_i].mac, &e), -bad_macs[_i].code);
 	assert_says(bad_macs[_i].says);
-	ck_assert_mem_eq(k.knobs->mac[1], "\0\0\0\0\0", 6);
+	ck_assert_mem_eq(k.knobs->pf[0].mac[1], "\0\0\0\0\0", 6);
 }
 END_TEST
 
@@ -674,17 +696,17 @@ END_TEST
 
 static int do_carve_first(void)
 {
-	return vfm_carve(v, pf, 2, NULL, &e);
+	return vfm_carve(v, pf, 2, 0, NULL, &e);
 }
 
 static int do_recarve(void)
 {
-	return vfm_carve(v, pf, 3, NULL, &e);
+	return vfm_carve(v, pf, 3, 0, NULL, &e);
 }
 
 static int do_destroy(void)
 {
-	return vfm_carve(v, pf, 0, NULL, &e);
+	return vfm_carve(v, pf, 0, 0, NULL, &e);
 }
 
 static int do_mac(void)
@@ -858,6 +880,7 @@ int main(void)
 	tcase_add_loop_test(t, carve_refuses_while_a_vf_is_held_and_names_the_holder, 0, 3);
 	tcase_add_test(t, carve_reports_a_write_that_never_returns);
 	tcase_add_loop_test(t, carve_explains_the_kernels_answer, 0, ARRAY_SIZE(explained));
+	tcase_add_loop_test(t, carve_works_on_every_kind_of_pf, 0, 4);
 	tcase_add_test(t, carve_cancelled_is_undone);
 	tcase_add_test(t, set_mac_reads_back_what_it_set);
 	tcase_add_loop_test(t, set_mac_refuses_bad_addresses, 0, ARRAY_SIZE(bad_macs));
