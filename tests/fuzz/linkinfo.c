@@ -8,6 +8,7 @@
 
 #include "vf-manager/linkinfo.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const size_t fixed = sizeof(struct nlmsghdr) + sizeof(struct ifinfomsg);

@@ -14,6 +14,7 @@ static bool is_tri(enum vfm_tri t)
 	return t == VFM_NO || t == VFM_YES || t == VFM_UNKNOWN;
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct vfm_caps f;
