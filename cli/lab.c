@@ -12,11 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/lab.h"
 #include "common/cleanup.h"
 #include "lab/lab.h"
-
-#define EXIT_USAGE      2
-#define EXIT_LAB_FAILED 125
 
 enum {
 	OPT_CPUS = 256,
@@ -25,6 +23,8 @@ enum {
 	OPT_IOMMU,
 	OPT_NIC,
 	OPT_NVME,
+	OPT_BRIDGED,
+	OPT_NO_ACS,
 	OPT_SHARE,
 	OPT_CONSOLE,
 	OPT_ADD
@@ -41,6 +41,10 @@ static const struct argp_option machine_options[] = {
 	{"iommu", OPT_IOMMU, "KIND", 0, "vtd (default), vtd-eim, amd or none", 0},
 	{"nic", OPT_NIC, "MODEL", 0, "Add a NIC: igb, e1000 or e1000e; may be repeated", 0},
 	{"nvme-vfs", OPT_NVME, "N", 0, "Add an NVMe controller with N virtual functions", 0},
+	{"bridged", OPT_BRIDGED, "N", 0,
+		"Add N e1000 NICs behind one conventional PCI bridge: one IOMMU group for all", 0},
+	{"no-acs", OPT_NO_ACS, NULL, 0,
+		"Root ports without ACS: what is below one shares its IOMMU group, VFs as well", 0},
 	{"share", OPT_SHARE, "DIR", 0,
 		"Make this directory writable from inside, at the same path; may be repeated", 0},
 	{"console", OPT_CONSOLE, "FILE", 0, "Write the console of the emulated host to FILE", 0},
@@ -129,6 +133,10 @@ static error_t option_parse(int key, char *arg, struct argp_state *state)
 	case OPT_NVME:
 		cfg->nvme_vfs = number_parse(state, "--nvme-vfs", arg, 1, LAB_VFS_MAX);
 		break;
+	case OPT_BRIDGED:
+		cfg->nr_bridged = number_parse(state, "--bridged", arg, 1, LAB_BRIDGE_MAX);
+		break;
+	case OPT_NO_ACS: cfg->no_acs = true; break;
 	case OPT_SHARE: share_parse(state, a, arg); break;
 	case OPT_CONSOLE: cfg->console = arg; break;
 	case ARGP_KEY_ARGS:
@@ -225,7 +233,7 @@ static int session_main(int argc, char **argv, bool shell)
 		a.cfg.tty = true;
 		a.cfg.command = shell_argv;
 	}
-	if (a.cfg.memory_mib >= LAB_MEMORY_HIGH_MIB && a.cfg.nr_nics)
+	if (a.cfg.memory_mib >= LAB_MEMORY_HIGH_MIB && (a.cfg.nr_nics || a.cfg.nvme_vfs))
 		fprintf(stderr,
 			"%s: note: with %u MiB QEMU 10.0 misplaces the BARs of virtual functions; "
 			"stay "
@@ -344,7 +352,8 @@ static void usage(FILE *f)
 {
 	fputs("Usage: viaduct lab run [OPTION...] -- COMMAND [ARGUMENT...]\n"
 	      "       viaduct lab shell [OPTION...]\n"
-	      "       viaduct lab image [--kernel VERSION] [--add FILE=DEST]...\n\n"
+	      "       viaduct lab image [--kernel VERSION] [--add FILE=DEST]...\n"
+	      "       viaduct lab plug|unplug DEVICE          (within the lab)\n\n"
 	      "An emulated host with an IOMMU, SR-IOV NICs and nested KVM for machines that have "
 	      "none.\n"
 	      "`viaduct lab run --help` lists the options.\n",
@@ -383,6 +392,12 @@ int main(int argc, char **argv)
 
 		argv[1] = name;
 		return session_main(argc - 1, argv + 1, shell);
+	}
+	if (!strcmp(argv[1], "plug") || !strcmp(argv[1], "unplug")) {
+		const char *verb = argv[1];
+
+		argv[1] = name;
+		return lab_plug(argv, verb);
 	}
 	if (!strcmp(argv[1], "image")) {
 		argv[1] = name;

@@ -15,9 +15,13 @@
 
 /* A root port each, on the root bus's devices 0x10..0x1b. */
 #define LAB_NICS_MAX   8
+#define LAB_BRIDGE_MAX 4
 #define LAB_SHARES_MAX 8
 #define LAB_CPUS_MAX   64
 #define LAB_VFS_MAX    16
+
+/* printf format of the address of NIC number n, with n + 1. */
+#define LAB_MAC_FORMAT "52:54:00:4c:ab:%02x"
 
 #define LAB_MEMORY_MIN_MIB 512
 /*
@@ -36,6 +40,8 @@ struct lab_config {
 	enum lab_nic nics[LAB_NICS_MAX];
 	size_t nr_nics;
 	unsigned nvme_vfs;                  /* 0: no NVMe controller */
+	unsigned nr_bridged;                /* e1000 NICs behind one conventional PCI bridge */
+	bool no_acs;                        /* root ports without access control services */
 	const char *shares[LAB_SHARES_MAX]; /* absolute directories of L0, writable in L1 */
 	size_t nr_shares;
 	const char *kernel;  /* version prefix, NULL: the distribution's own */
@@ -58,6 +64,8 @@ struct machine_files {
 	int control; /* a connected stream socket */
 	int console; /* file */
 	int disk;    /* backing of the NVMe namespace, or -1 */
+	int hotplug; /* a connected stream socket: L1's requests to plug, see hotplug.h */
+	int monitor; /* a connected stream socket: QMP */
 };
 
 struct strv {

@@ -67,10 +67,11 @@ arg_add(struct strv *s, int *ret, const char *fmt, ...)
 	s->v[s->n] = NULL;
 }
 
-static void root_port_add(struct strv *s, int *r, unsigned slot)
+static void root_port_add(struct strv *s, int *r, unsigned slot, bool acs)
 {
 	arg_add(s, r, "-device");
-	arg_add(s, r, "pcie-root-port,id=rp%u,chassis=%u,addr=0x%x", slot, slot + 1, 0x10 + slot);
+	arg_add(s, r, "pcie-root-port,id=rp%u,chassis=%u,addr=0x%x,disable-acs=%s", slot, slot + 1,
+		0x10 + slot, acs ? "off" : "on");
 }
 
 /* QEMU reads a doubled comma as one. */
@@ -106,19 +107,30 @@ static void export_add(
 	free(quoted);
 }
 
-static void nic_add(struct strv *s, int *r, unsigned i, enum lab_nic model)
+/* @bus is "rp" of its own, or the bridge all share. */
+static void nic_add(struct strv *s, int *r, unsigned i, enum lab_nic model, const char *bus)
 {
-	root_port_add(s, r, i);
 	arg_add(s, r, "-netdev");
 	arg_add(s, r, "hubport,id=net%u,hubid=0", i);
 	arg_add(s, r, "-device");
-	arg_add(s, r, "%s,bus=rp%u,netdev=net%u,mac=52:54:00:4c:ab:%02x", lab_nic_names[model], i,
-		i, i + 1);
+	arg_add(s, r, "%s,id=nic%u,bus=%s,netdev=net%u,mac=" LAB_MAC_FORMAT, lab_nic_names[model],
+		i, bus, i, i + 1);
 }
 
-static void nvme_add(struct strv *s, int *r, unsigned slot, unsigned vfs, int disk)
+static void bridge_add(struct strv *s, int *r, const struct lab_config *cfg, unsigned slot)
 {
-	root_port_add(s, r, slot);
+	root_port_add(s, r, slot, !cfg->no_acs);
+	arg_add(s, r, "-device");
+	arg_add(s, r, "pcie-pci-bridge,id=bridge,bus=rp%u", slot);
+	for (unsigned i = 0; i < cfg->nr_bridged; i++)
+		nic_add(s, r, (unsigned)cfg->nr_nics + i, LAB_NIC_E1000, "bridge");
+}
+
+static void nvme_add(struct strv *s, int *r, unsigned slot, const struct lab_config *cfg, int disk)
+{
+	unsigned vfs = cfg->nvme_vfs;
+
+	root_port_add(s, r, slot, !cfg->no_acs);
 	/* A memfd takes no lock of the kind QEMU wants, and nobody else can open it. */
 	arg_add(s, r, "-blockdev");
 	arg_add(s, r,
@@ -180,9 +192,18 @@ int machine_argv(const struct lab_config *cfg, const struct machine_files *files
 	arg_add(&s, &r, "-chardev");
 	arg_add(&s, &r, "socket,id=control,fd=%d", files->control);
 	arg_add(&s, &r, "-device");
-	arg_add(&s, &r, "virtio-serial-pci,max_ports=2");
+	arg_add(&s, &r, "virtio-serial-pci,max_ports=3");
 	arg_add(&s, &r, "-device");
 	arg_add(&s, &r, "virtserialport,chardev=control,name=" LAB_PORT_NAME);
+	/* L1 asks us to plug; QEMU's own monitor would give it this machine's files as well. */
+	arg_add(&s, &r, "-chardev");
+	arg_add(&s, &r, "socket,id=hotplug,fd=%d", files->hotplug);
+	arg_add(&s, &r, "-device");
+	arg_add(&s, &r, "virtserialport,chardev=hotplug,name=" LAB_HOTPLUG_NAME);
+	arg_add(&s, &r, "-chardev");
+	arg_add(&s, &r, "socket,id=monitor,fd=%d", files->monitor);
+	arg_add(&s, &r, "-mon");
+	arg_add(&s, &r, "chardev=monitor,mode=control");
 	export_add(&s, &r, 0, "/", LAB_ROOT_TAG, true);
 	for (unsigned i = 0; i < cfg->nr_shares; i++) {
 		char tag[16];
@@ -190,10 +211,17 @@ int machine_argv(const struct lab_config *cfg, const struct machine_files *files
 		snprintf(tag, sizeof(tag), "share%u", i);
 		export_add(&s, &r, i + 1, cfg->shares[i], tag, false);
 	}
-	for (; slot < cfg->nr_nics; slot++)
-		nic_add(&s, &r, slot, cfg->nics[slot]);
+	for (; slot < cfg->nr_nics; slot++) {
+		char bus[16];
+
+		root_port_add(&s, &r, slot, !cfg->no_acs);
+		snprintf(bus, sizeof(bus), "rp%u", slot);
+		nic_add(&s, &r, slot, cfg->nics[slot], bus);
+	}
 	if (cfg->nvme_vfs)
-		nvme_add(&s, &r, slot, cfg->nvme_vfs, files->disk);
+		nvme_add(&s, &r, slot++, cfg, files->disk);
+	if (cfg->nr_bridged)
+		bridge_add(&s, &r, cfg, slot);
 	if (r < 0) {
 		strv_finish(&s);
 		return r;

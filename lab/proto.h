@@ -10,7 +10,13 @@
 #include <stdint.h>
 
 #define LAB_PORT_NAME "viaduct.lab"
-#define LAB_ROOT_TAG  "viaduct-root"
+/*
+ * A second port, for any process of L1: a line "plug NAME" or "unplug NAME", answered by "ok" or a line
+ * that says why not. NAME is one of nic0, nic1, ... in the order of the command line, or nvme0.
+ */
+#define LAB_HOTPLUG_NAME "viaduct.hotplug"
+#define LAB_HOTPLUG_MAX  256 /* bytes of a line */
+#define LAB_ROOT_TAG     "viaduct-root"
 
 /* Longest payload: an argument or environment string is at most 128 KiB for execve(2). */
 #define LAB_FRAME_MAX (160u * 1024)

@@ -21,6 +21,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "lab/hotplug.h"
 #include "lab/proto.h"
 
 #define BOOT_TIMEOUT_MS      180000
@@ -45,6 +46,7 @@ struct session {
 	int signals;
 	int console;
 	int messages; /* QEMU's own output */
+	struct hotplug hotplug;
 	bool ready;
 	bool exited;
 	bool exec_failed;
@@ -183,8 +185,9 @@ static int command_queue(struct session *s, const char *modules, struct err *e)
 }
 
 static void __attribute__((noreturn))
-qemu_exec(char *const argv[], int control, int messages, pid_t parent)
+qemu_exec(char *const argv[], const struct machine_files *files, int messages, pid_t parent)
 {
+	const int inherited[] = {files->control, files->hotplug, files->monitor};
 	_cleanup_fd_ int null = open("/dev/null", O_RDONLY);
 	sigset_t none;
 
@@ -195,7 +198,8 @@ qemu_exec(char *const argv[], int control, int messages, pid_t parent)
 		_exit(1);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	fcntl(control, F_SETFD, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(inherited); i++)
+		fcntl(inherited[i], F_SETFD, 0);
 	dup2(null, STDIN_FILENO);
 	dup2(messages, STDOUT_FILENO);
 	dup2(messages, STDERR_FILENO);
@@ -228,26 +232,47 @@ static int console_open(const char *path, struct err *e)
 	return fd < 0 ? err_sys(e, errno, "console log %s", path) : fd;
 }
 
+/* A stream socket, our end non-blocking. */
+static int pair_open(int *ret_near, int *ret_far, struct err *e)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(e, errno, "control socket");
+	fcntl(pair[0], F_SETFL, O_NONBLOCK);
+	*ret_near = pair[0];
+	*ret_far = pair[1];
+	return 0;
+}
+
 static int qemu_start(struct session *s, const char *kernel, const char *initrd, struct err *e)
 {
 	const char *qemu = getenv("VIADUCT_QEMU") ?: "qemu-system-x86_64";
 	struct machine_files files = {.kernel = kernel, .initrd = initrd, .disk = -1};
-	_cleanup_fd_ int disk = -1, far = -1;
+	_cleanup_fd_ int disk = -1, far = -1, port = -1, far_port = -1, monitor = -1,
+			 far_monitor = -1;
 	struct strv argv = {0};
 	pid_t parent = getpid();
-	int pair[2], r;
+	int r;
 
 	if (s->cfg->nvme_vfs) {
 		disk = file_anonymous("lab-disk", DISK_BYTES, e);
 		if (disk < 0)
 			return disk;
 	}
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_sys(e, errno, "control socket");
-	s->control = pair[0];
-	far = pair[1];
-	fcntl(s->control, F_SETFL, O_NONBLOCK);
+	r = pair_open(&s->control, &far, e);
+	if (r >= 0)
+		r = pair_open(&port, &far_port, e);
+	if (r >= 0)
+		r = pair_open(&monitor, &far_monitor, e);
+	if (r < 0)
+		return r;
+	r = hotplug_init(&s->hotplug, s->cfg, fd_steal(&port), fd_steal(&monitor));
+	if (r < 0)
+		return err_sys(e, -r, "hotplug");
 	files.control = far;
+	files.hotplug = far_port;
+	files.monitor = far_monitor;
 	files.console = s->console;
 	files.disk = disk;
 	r = machine_argv(s->cfg, &files, qemu, &argv);
@@ -257,7 +282,7 @@ static int qemu_start(struct session *s, const char *kernel, const char *initrd,
 	if (s->qemu < 0)
 		r = err_sys(e, errno, "start %s", qemu);
 	else if (!s->qemu)
-		qemu_exec(argv.v, far, s->messages, parent);
+		qemu_exec(argv.v, &files, s->messages, parent);
 	strv_finish(&argv);
 	return r;
 }
@@ -468,6 +493,8 @@ static int session_step(struct session *s, struct err *e)
 					  (s->ready && s->out.len ? POLLOUT : 0))},
 		{.fd = s->shown.len ? s->shown_fd : -1, .events = POLLOUT},
 		{.fd = want_in ? STDIN_FILENO : -1, .events = POLLIN},
+		{.fd = s->hotplug.monitor, .events = POLLIN},
+		{.fd = s->hotplug.waiting ? -1 : s->hotplug.port, .events = POLLIN},
 	};
 	int timeout = -1, r = 0;
 
@@ -502,6 +529,10 @@ static int session_step(struct session *s, struct err *e)
 		r = control_read(s, e);
 	if (r >= 0 && p[3].revents)
 		r = input_read(s, e);
+	if (p[4].revents)
+		hotplug_monitor_ready(&s->hotplug);
+	if (p[5].revents)
+		hotplug_port_ready(&s->hotplug);
 	return r;
 }
 
@@ -643,7 +674,8 @@ int lab_session(const struct lab_config *cfg, int *ret_status, struct err *e)
 		.control = -1,
 		.signals = -1,
 		.console = -1,
-		.messages = -1};
+		.messages = -1,
+		.hotplug = {.port = -1, .monitor = -1}};
 	sigset_t set, old;
 	int r;
 
@@ -656,6 +688,7 @@ int lab_session(const struct lab_config *cfg, int *ret_status, struct err *e)
 	fd_close(s.control);
 	fd_close(s.console);
 	fd_close(s.messages);
+	hotplug_finish(&s.hotplug);
 	free(s.out.data);
 	free(s.in.data);
 	free(s.shown.data);
