@@ -47,7 +47,7 @@ static enum vfm_tri tri(bool yes)
 	return yes ? VFM_YES : VFM_NO;
 }
 
-static enum vfm_port port_of(unsigned type)
+static enum vfm_port_type port_of(unsigned type)
 {
 	switch (type) {
 	case PCI_EXP_TYPE_ENDPOINT:

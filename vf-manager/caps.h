@@ -17,7 +17,7 @@
 enum vfm_tri { VFM_NO, VFM_YES, VFM_UNKNOWN };
 
 /* PCIe 5.0 §7.5.3.2, device/port type, and what is no PCI Express function. */
-enum vfm_port {
+enum vfm_port_type {
 	VFM_PORT_ENDPOINT,
 	VFM_PORT_ROOT,       /* root port */
 	VFM_PORT_UPSTREAM,   /* of a switch */
@@ -33,7 +33,7 @@ enum vfm_port {
 
 struct vfm_caps {
 	bool extended_seen; /* config space was readable beyond 256 bytes */
-	enum vfm_port port;
+	enum vfm_port_type port;
 	bool bridge; /* header type 1 */
 	bool multifunction;
 	enum vfm_tri sriov;

@@ -88,7 +88,7 @@ START_TEST(decode_knows_a_port_and_its_ari_forwarding)
 	static const struct {
 		unsigned type, version;
 		uint16_t cap2, ctl2;
-		enum vfm_port port;
+		enum vfm_port_type port;
 		enum vfm_tri can, on;
 	} t[] = {
 		{PCI_EXP_TYPE_ROOT_PORT, 2, 0x20, 0x20, VFM_PORT_ROOT, VFM_YES, VFM_YES},
