@@ -81,6 +81,10 @@ static const struct argp_option show_options[] = {
 	{"json", 'j', NULL, 0, "print JSON", 0},
 	VF_COMMON_OPTIONS,
 };
+static const struct argp_option isolate_options[] = {
+	{"json", 'j', NULL, 0, "print JSON", 0},
+	VF_COMMON_OPTIONS,
+};
 static const struct argp_option common_options[] = {VF_COMMON_OPTIONS};
 
 static int exit_code_of(int r)
@@ -127,6 +131,10 @@ static const struct vf_command commands[] = {
 		"Make PF have exactly N virtual functions; 0 destroys them."},
 	{"show", vf_show, show_options, 1, 1, "BDF",
 		"Show one function and, of a VF, what its PF gives it."},
+	{"isolate", vf_isolate, isolate_options, 1, 1, "FUNCTION",
+		"Say whether a guest that is given FUNCTION is kept from everything else.\v"
+		"FUNCTION is an address, an interface, mac= or path=. Exit status: 0 PASS, 5 WARN, "
+		"6 FAIL."},
 	{"set", vf_set, common_options, 2, VF_MAX_ARGS, "VF KEY=VALUE...",
 		"Give VF an address, a VLAN, a rate, ...: 'man viaduct-vf' lists the keys."},
 	{"bind", vf_bind, bind_options, 2, 2, "VF DRIVER",
@@ -139,8 +147,9 @@ static void help(FILE *f)
 {
 	fputs("Usage: viaduct vf COMMAND [OPTION...] ARGUMENTS\n\n", f);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		fprintf(f, "  %-8s %-16s %s\n", commands[i].name, commands[i].args_doc,
-			commands[i].doc);
+		/* Behind \v stands what only the command's own --help prints. */
+		fprintf(f, "  %-8s %-16s %.*s\n", commands[i].name, commands[i].args_doc,
+			(int)strcspn(commands[i].doc, "\v"), commands[i].doc);
 	fputs("\n'viaduct vf COMMAND --help' lists the options; 'man viaduct-vf' tells more.\n", f);
 }
 

@@ -8,10 +8,19 @@
 
 #include "common/bdf.h"
 #include "common/err.h"
+#include "vf-manager/isolate.h"
 #include "vf-manager/vfm.h"
 
 /* docs/man/vf-exit.inc lists them. */
-enum exit_code { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_IN_USE, EXIT_TIMED_OUT };
+enum exit_code {
+	EXIT_DONE,
+	EXIT_FAILED,
+	EXIT_USAGE,
+	EXIT_IN_USE,
+	EXIT_TIMED_OUT,
+	EXIT_WARN, /* verdicts that are not PASS */
+	EXIT_FAIL
+};
 
 /* Every option that a command of `viaduct vf` can have; its argp key is VF_KEY() of it. */
 enum vf_opt {
@@ -71,6 +80,12 @@ int vf_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Parse a PCI address; 0, or an exit status after a message. */
 int vf_address(const char *arg, struct bdf *ret);
 
+/* vf_isolate.c */
+int vf_isolate(struct vfm *v, const struct vf_args *a);
+struct json_t *vf_findings_json(const struct vfm_findings *f);
+/* A line each, and one for what to do. */
+void vf_findings_print(const struct vfm_findings *f);
+int vf_verdict_exit(enum vfm_status verdict);
 /* vf_list.c */
 int vf_list(struct vfm *v, const struct vf_args *a);
 int vf_show(struct vfm *v, const struct vf_args *a);

@@ -150,6 +150,15 @@ int dev_read_u64(struct vfm *v, struct bdf b, const char *attr, uint64_t *ret)
 	return sysfs_read_u64(&v->sys, sysfs_pci_path(b, attr, path, sizeof(path)), ret);
 }
 
+void copy_printable(char *to, size_t size, const char *from)
+{
+	snprintf(to, size, "%s", from);
+	for (; *to; to++) {
+		if (!isprint((unsigned char)*to))
+			*to = '?';
+	}
+}
+
 bool name_is_plain(const char *s)
 {
 	if (!*s || strlen(s) >= VFM_NAME_MAX || !strcmp(s, ".") || !strcmp(s, ".."))

@@ -13,22 +13,6 @@
 #define CLASS_PCI_BRIDGE  0x0604 /* PCI Code and ID Assignment 1.11 §1.7 */
 #define CLASS_SEMI_BRIDGE 0x0609
 
-static void cleanup_names(char ***names)
-{
-	sysfs_list_free(*names);
-}
-
-#define _cleanup_names_ _cleanup_(cleanup_names)
-
-static void copy_printable(char *to, size_t size, const char *from)
-{
-	snprintf(to, size, "%s", from);
-	for (; *to; to++) {
-		if (!isprint((unsigned char)*to))
-			*to = '?';
-	}
-}
-
 bool vfm_driver_manages_no_dma(const char *driver)
 {
 	static const char *const names[] = {"vfio_pci", "vfio_platform", "vfio_amba", "vfio_fsl_mc",

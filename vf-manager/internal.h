@@ -32,7 +32,15 @@ void vfm_note(struct vfm *v, const char *fmt, ...) __attribute__((format(printf,
 void err_append(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int dev_write(struct vfm *v, struct bdf b, const char *attr, const char *text);
 int dev_read_u64(struct vfm *v, struct bdf b, const char *attr, uint64_t *ret);
+/* Copy as much as fits, "?" for what is not printable. */
+void copy_printable(char *to, size_t size, const char *from);
 bool name_is_plain(const char *s); /* letters, digits, '-', '_', '.', ':'; not "." or ".." */
+
+static inline void cleanup_names(char ***names)
+{
+	sysfs_list_free(*names);
+}
+#define _cleanup_names_ __attribute__((cleanup(cleanup_names)))
 
 /* wait.c */
 unsigned now_ms(void);

@@ -16,13 +16,6 @@
 
 #define CLASS_BRIDGE 0x06 /* base class: PCI Code and ID Assignment 1.11 §1.7 */
 
-static void cleanup_names(char ***names)
-{
-	sysfs_list_free(*names);
-}
-
-#define _cleanup_names_ _cleanup_(cleanup_names)
-
 void dev_read_text(struct vfm *v, struct bdf b, const char *attr, char *buf, size_t size)
 {
 	char path[PATH_MAX];

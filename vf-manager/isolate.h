@@ -70,7 +70,7 @@ int vfm_isolate_host(struct vfm *v, struct vfm_findings *to, struct err *e);
  *   vf-token             its PF is with VFIO, so that a token guards it
  *   peer-to-peer         what VFs of one PF can do to each other inside it
  *   dma-fault            its faults in the kernel log
- * acs-path and dma-fault need root. 0, -ENODEV, -ENOMEM.
+ * acs-path and dma-fault need root. 0, -ENODEV, -ENOTSUP a bridge, -ENOMEM.
  */
 int vfm_isolate_function(struct vfm *v, struct bdf b, struct vfm_findings *to, struct err *e);
 

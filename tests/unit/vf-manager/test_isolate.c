@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The isolation verdict on machines of several kinds, made of files. */
+#include <check.h>
+#include <errno.h>
+#include <linux/pci_regs.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/bytes.h"
+#include "common/cleanup.h"
+#include "tests/fakes/pci_kernel.h"
+#include "vf-manager/isolate.h"
+
+#define GROUPS "sys/kernel/iommu_groups/"
+#define ALL    (PCI_ACS_SV | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF)
+#define NONE   (-1) /* no ACS capability */
+
+/* What PCI_EXP_FLAGS_TYPE holds; CONVENTIONAL: no PCI Express capability. */
+enum { EP = 0, ROOT = 4, UP = 5, DOWN = 6, TO_PCI = 7, RC = 9, CONVENTIONAL = 16 };
+
+static struct pci_kernel k;
+static struct vfm *v;
+static struct err e;
+static struct vfm_findings f;
+
+struct device {
+	const char *path; /* below /sys/devices */
+	int type;
+	bool multifunction;
+	int acs_cap, acs_ctl;
+	int group; /* -1 = none */
+	const char *driver, *pf;
+	unsigned ids; /* vendor and device; 0: 8086 10c9 */
+	bool hidden;  /* config space as others than root see it */
+};
+
+static const char interrupts_ir[] =
+	"           CPU0       CPU1       \n"
+	"   1:          0          9  IR-IO-APIC   1-edge      i8042\n"
+	"  24:         17          0  IR-PCI-MSI 458752-edge      eth0\n"
+	" NMI:          0          0   Non-maskable interrupts\n";
+static const char interrupts_plain[] =
+	"           CPU0       CPU1       \n"
+	"   1:          0          9  IO-APIC   1-edge      i8042\n"
+	"  24:         17          0  PCI-MSI 458752-edge      eth0\n";
+
+static struct bdf bdf(const char *s)
+{
+	struct bdf b;
+
+	ck_assert_int_eq(bdf_parse(s, &b), 0);
+	return b;
+}
+
+__attribute__((format(printf, 2, 3))) static void put(const char *text, const char *fmt, ...)
+{
+	char path[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(path, sizeof(path), fmt, ap);
+	va_end(ap);
+	fake_puts(&k, path, text);
+}
+
+__attribute__((format(printf, 2, 3))) static void link_to(const char *target, const char *fmt, ...)
+{
+	char path[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(path, sizeof(path), fmt, ap);
+	va_end(ap);
+	fake_link(&k, path, target);
+}
+
+static void config_put(const struct device *d, uint32_t ids, bool bridge)
+{
+	uint8_t c[4096] = {0};
+	char path[256];
+
+	le_store(c, 4, (uint64_t)(ids >> 16 | ids << 16));
+	c[PCI_HEADER_TYPE] = (uint8_t)((bridge ? 1 : 0) | (d->multifunction ? 0x80 : 0));
+	if (d->type != CONVENTIONAL) {
+		c[PCI_STATUS] = PCI_STATUS_CAP_LIST;
+		c[PCI_CAPABILITY_LIST] = 0x40;
+		c[0x40] = PCI_CAP_ID_EXP;
+		le_store(c + 0x40 + PCI_EXP_FLAGS, 2, (unsigned)d->type << 4 | 2);
+	}
+	if (d->acs_cap != NONE) {
+		le_store(c + 256, 4, PCI_EXT_CAP_ID_ACS | 1 << 16);
+		le_store(c + 256 + PCI_ACS_CAP, 2, (unsigned)d->acs_cap);
+		le_store(c + 256 + PCI_ACS_CTRL, 2, (unsigned)d->acs_ctl);
+	}
+	snprintf(path, sizeof(path), "sys/devices/%s/config", d->path);
+	fake_put(&k, path, c, d->hidden ? 64 : sizeof(c));
+}
+
+static void device_add(const struct device *d)
+{
+	const char *name = strrchr(d->path, '/') + 1;
+	bool bridge = d->type == ROOT || d->type == UP || d->type == DOWN || d->type == TO_PCI;
+	uint32_t ids = d->ids ? d->ids : 0x808610c9;
+	char text[128];
+
+	put(bridge ? "0x060400\n" : "0x020000\n", "sys/devices/%s/class", d->path);
+	snprintf(text, sizeof(text), "0x%04x\n", ids >> 16);
+	put(text, "sys/devices/%s/vendor", d->path);
+	snprintf(text, sizeof(text), "0x%04x\n", ids & 0xffff);
+	put(text, "sys/devices/%s/device", d->path);
+	put("-1\n", "sys/devices/%s/numa_node", d->path);
+	config_put(d, ids, bridge);
+	snprintf(text, sizeof(text), "../../../devices/%s", d->path);
+	link_to(text, "sys/bus/pci/devices/%s", name);
+	if (d->driver) {
+		snprintf(text, sizeof(text), "../../bus/pci/drivers/%s", d->driver);
+		link_to(text, "sys/devices/%s/driver", d->path);
+	}
+	if (d->pf) {
+		snprintf(text, sizeof(text), "../%s", d->pf);
+		link_to(text, "sys/devices/%s/physfn", d->path);
+	}
+	if (d->group < 0)
+		return;
+	snprintf(text, sizeof(text), "../../kernel/iommu_groups/%d", d->group);
+	link_to(text, "sys/devices/%s/iommu_group", d->path);
+	snprintf(text, sizeof(text), "../../../../devices/%s", d->path);
+	link_to(text, GROUPS "%d/devices/%s", d->group, name);
+	put("DMA-FQ\n", GROUPS "%d/type", d->group);
+	put("0x00000000fee00000 0x00000000feefffff msi\n", GROUPS "%d/reserved_regions", d->group);
+}
+
+/* A host on which nothing is wrong, without devices. */
+static void setup(void)
+{
+	pci_kernel_init(&k);
+	fake_remove(&k, "sys");
+	put("", "sys/bus/pci/devices/.keep");
+	fake_remove(&k, "sys/bus/pci/devices/.keep");
+	put("quiet intel_iommu=on iommu=pt\n", "proc/cmdline");
+	put("6.1.0-28-amd64\n", "proc/sys/kernel/osrelease");
+	put(interrupts_ir, "proc/interrupts");
+	put("6,1,0,-;Linux version 6.1\n", "dev/kmsg");
+	put("f020df\n", "sys/class/iommu/dmar0/intel-iommu/ecap");
+	put("N\n", "sys/module/vfio/parameters/enable_unsafe_noiommu_mode");
+	put("N\n", "sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts");
+	ck_assert_int_eq(vfm_create(&k.config, &v, NULL), 0);
+	e = (struct err){0};
+	f.n = 0;
+}
+
+static void teardown(void)
+{
+	vfm_destroy(v);
+	pci_kernel_finish(&k);
+}
+
+static const struct vfm_finding *find(const char *id)
+{
+	for (size_t i = 0; i < f.n; i++) {
+		if (!strcmp(f.finding[i].id, id))
+			return &f.finding[i];
+	}
+	return NULL;
+}
+
+static void expect(const char *id, enum vfm_status status, const char *text)
+{
+	const struct vfm_finding *one = find(id);
+
+	ck_assert_msg(one != NULL, "no %s", id);
+	ck_assert_msg(one->status == status && strstr(one->text, text), "%s: %s %s (%s)", id,
+		vfm_status_name(one->status), one->text, text);
+	ck_assert_msg((one->status == VFM_PASS) == !*one->remedy || one->status == VFM_SKIP,
+		"%s: remedy '%s'", id, one->remedy);
+}
+
+static enum vfm_status isolate(const char *name)
+{
+	f.n = 0;
+	ck_assert_int_eq(vfm_isolate_host(v, &f, &e), 0);
+	ck_assert_msg(vfm_isolate_function(v, bdf(name), &f, &e) == 0, "%s", e.text);
+	return vfm_findings_verdict(&f);
+}
+
+#define RP "pci0000:00/0000:00:1c.0"
+
+struct topology {
+	const char *name;
+	struct device d[8];
+	const char *ask;
+	enum vfm_status verdict;
+	struct {
+		const char *id;
+		enum vfm_status status;
+		const char *text;
+	} expect[4];
+};
+
+static const struct topology topologies[] = {
+	{"a VF behind a root port with ACS",
+		{{RP, ROOT, true, ALL, ALL, 1, "pcieport"},
+			{RP "/0000:01:00.0", EP, false, NONE, 0, 2, "igb"},
+			{RP "/0000:01:10.0", EP, false, NONE, 0, 3, NULL, "0000:01:00.0"}},
+		"0000:01:10.0", VFM_PASS,
+		{{"acs-path", VFM_PASS, "0000:00:1c.0"}, {"pf-vf-group", VFM_PASS, "group 3"},
+			{"group-shared", VFM_PASS, "group 3"}, {"vf-token", VFM_PASS, "with igb"}}},
+	{"a function bound to a driver of the host that nothing else shares",
+		{{RP, ROOT, false, ALL, ALL, 1, "pcieport"},
+			{RP "/0000:01:00.0", EP, false, NONE, 0, 2, "igb"}},
+		"0000:01:00.0", VFM_PASS, {{"group-viable", VFM_PASS, "with igb"}}},
+	{"a root port without ACS that two functions share",
+		{{RP, ROOT, false, NONE, 0, 1, "pcieport"},
+			{RP "/0000:01:00.0", EP, true, NONE, 0, 1, "igb"},
+			{RP "/0000:01:00.1", EP, true, NONE, 0, 1, "vfio-pci"}},
+		"0000:01:00.1", VFM_FAIL,
+		{{"group-viable", VFM_FAIL, "0000:01:00.0 (igb)"},
+			{"group-shared", VFM_WARN, "0000:01:00.0 (igb)"},
+			{"acs-path", VFM_WARN, "0000:00:1c.0 (root port) has no ACS"},
+			{"acs-path", VFM_WARN, "0000:01:00.1 (endpoint) has no ACS"}}},
+	{"a VF in the group of its PF",
+		{{RP, ROOT, false, NONE, 0, 1, "pcieport"},
+			{RP "/0000:01:00.0", EP, false, NONE, 0, 1, "igb"},
+			{RP "/0000:01:10.0", EP, false, NONE, 0, 1, NULL, "0000:01:00.0"}},
+		"0000:01:10.0", VFM_FAIL,
+		{{"pf-vf-group", VFM_FAIL, "0000:01:00.0"},
+			{"group-viable", VFM_FAIL, "0000:01:00.0 (igb)"}}},
+	{"a PF without a driver in the group of its VF",
+		{{RP, ROOT, false, NONE, 0, 1, "pcieport"},
+			{RP "/0000:01:00.0", EP, false, NONE, 0, 1},
+			{RP "/0000:01:10.0", EP, false, NONE, 0, 1, NULL, "0000:01:00.0"}},
+		"0000:01:10.0", VFM_FAIL,
+		{{"pf-vf-group", VFM_FAIL, "0000:01:00.0"}, {"group-viable", VFM_PASS, "group 1"}}},
+	{"several functions without ACS in a device",
+		{{RP, ROOT, false, ALL, ALL, 1, "pcieport"},
+			{RP "/0000:01:00.0", EP, true, NONE, 0, 2},
+			{RP "/0000:01:00.1", EP, true, NONE, 0, 2, "pci-stub"}},
+		"0000:01:00.0", VFM_WARN,
+		{{"group-viable", VFM_PASS, "group 2"},
+			{"group-shared", VFM_WARN, "0000:01:00.1 (pci-stub)"},
+			{"acs-path", VFM_WARN, "has no ACS, and its device has other functions"}}},
+	{"several functions with ACS in a device",
+		{{RP, ROOT, false, ALL, ALL, 1, "pcieport"},
+			{RP "/0000:01:00.0", EP, true, PCI_ACS_RR | PCI_ACS_CR,
+				PCI_ACS_RR | PCI_ACS_CR, 2},
+			{RP "/0000:01:00.1", EP, true, PCI_ACS_RR | PCI_ACS_CR,
+				PCI_ACS_RR | PCI_ACS_CR, 3, "ixgbe"}},
+		"0000:01:00.0", VFM_PASS, {{"acs-path", VFM_PASS, "0000:00:1c.0"}}},
+	{"VFs of a PF with ARI that reach into its own slot",
+		{{RP, ROOT, false, ALL, ALL, 1, "pcieport"},
+			{RP "/0000:01:00.0", EP, false, NONE, 0, 2, "ice"},
+			{RP "/0000:01:00.1", EP, false, NONE, 0, 3, NULL, "0000:01:00.0"},
+			{RP "/0000:01:00.2", EP, false, NONE, 0, 4, NULL, "0000:01:00.0"}},
+		"0000:01:00.0", VFM_PASS, {{"acs-path", VFM_PASS, "0000:00:1c.0"}}},
+	{"a switch with ACS",
+		{{RP, ROOT, false, ALL, ALL, 1, "pcieport"},
+			{RP "/0000:01:00.0", UP, false, NONE, 0, 2, "pcieport"},
+			{RP "/0000:01:00.0/0000:02:01.0", DOWN, false, ALL | PCI_ACS_TB, ALL, 3,
+				"pcieport"},
+			{RP "/0000:01:00.0/0000:02:01.0/0000:03:00.0", EP, false, NONE, 0, 4}},
+		"0000:03:00.0", VFM_PASS, {{"acs-path", VFM_PASS, "3 ports above it"}}},
+	{"a switch with a register of ACS off",
+		{{RP, ROOT, false, ALL, ALL, 1, "pcieport"},
+			{RP "/0000:01:00.0", UP, false, NONE, 0, 2, "pcieport"},
+			{RP "/0000:01:00.0/0000:02:01.0", DOWN, false, ALL, PCI_ACS_SV | PCI_ACS_UF,
+				3, "pcieport"},
+			{RP "/0000:01:00.0/0000:02:01.0/0000:03:00.0", EP, false, NONE, 0, 3}},
+		"0000:03:00.0", VFM_WARN,
+		{{"acs-path", VFM_WARN,
+			"0000:02:01.0 (switch downstream port) does not have ACS RR CR on"}}},
+	{"a switch that cannot forward upstream",
+		{{RP, ROOT, false, PCI_ACS_SV, PCI_ACS_SV, 1, "pcieport"},
+			{RP "/0000:01:00.0", UP, false, NONE, 0, 2, "pcieport"},
+			{RP "/0000:01:00.0/0000:02:01.0", DOWN, false, ALL & ~PCI_ACS_UF,
+				ALL & ~PCI_ACS_UF, 3, "pcieport"},
+			{RP "/0000:01:00.0/0000:02:01.0/0000:03:00.0", EP, false, NONE, 0, 4}},
+		"0000:03:00.0", VFM_WARN, {{"acs-path", VFM_WARN, "does not offer ACS UF"}}},
+	{"ACS switched off after the groups were made",
+		{{RP, ROOT, false, ALL, PCI_ACS_SV, 1, "pcieport"},
+			{RP "/0000:01:00.0", EP, false, NONE, 0, 2}},
+		"0000:01:00.0", VFM_FAIL, {{"acs-path", VFM_FAIL, "off after boot"}}},
+	{"a root port that Linux knows to have ACS elsewhere",
+		{{RP, ROOT, false, ALL, 0, 1, "pcieport", NULL, 0x8086a110},
+			{RP "/0000:01:00.0", EP, false, NONE, 0, 2}},
+		"0000:01:00.0", VFM_WARN, {{"acs-path", VFM_WARN, "quirk"}}},
+	{"two functions behind a conventional bridge",
+		{{RP, ROOT, false, ALL, ALL, 1, "pcieport"},
+			{RP "/0000:01:00.0", TO_PCI, false, NONE, 0, 2},
+			{RP "/0000:01:00.0/0000:02:01.0", CONVENTIONAL, false, NONE, 0, 2},
+			{RP "/0000:01:00.0/0000:02:02.0", CONVENTIONAL, false, NONE, 0, 2,
+				"e1000"}},
+		"0000:02:01.0", VFM_FAIL,
+		{{"group-viable", VFM_FAIL, "0000:02:02.0 (e1000)"},
+			{"acs-path", VFM_WARN,
+				"0000:01:00.0 (PCI Express to PCI bridge) makes all"}}},
+	{"a bridge whose driver does DMA",
+		{{RP, ROOT, false, NONE, 0, 1, "shpchp"},
+			{RP "/0000:01:00.0", EP, false, NONE, 0, 1}},
+		"0000:01:00.0", VFM_FAIL,
+		{{"group-viable", VFM_FAIL, "0000:00:1c.0 (shpchp, a bridge)"}}},
+	{"functions of Intel's root complex",
+		{{"pci0000:00/0000:00:1f.0", RC, true, NONE, 0, 1, "lpc_ich"},
+			{"pci0000:00/0000:00:1f.4", RC, true, NONE, 0, 2}},
+		"0000:00:1f.4", VFM_PASS, {{"acs-path", VFM_PASS, "root complex"}}},
+	{"functions of another root complex",
+		{{"pci0000:00/0000:00:1f.0", RC, true, NONE, 0, 1, "x", NULL, 0x10221000},
+			{"pci0000:00/0000:00:1f.4", RC, true, NONE, 0, 1, NULL, NULL, 0x10221001}},
+		"0000:00:1f.4", VFM_FAIL, {{"acs-path", VFM_WARN, "has no ACS, and its device"}}},
+	{"a function on the root bus",
+		{{"pci0000:00/0000:00:05.0", CONVENTIONAL, false, NONE, 0, 1}}, "0000:00:05.0",
+		VFM_PASS, {{"acs-path", VFM_PASS, "on the root bus"}}},
+	{"a function behind VMD",
+		{{"pci0000:00/0000:00:0e.0", RC, false, NONE, 0, 1, "vmd"},
+			{"pci0000:00/0000:00:0e.0/pci10000:e0/10000:e0:06.0", ROOT, false, ALL, ALL,
+				1, "pcieport"},
+			{"pci0000:00/0000:00:0e.0/pci10000:e0/10000:e0:06.0/10000:e1:00.0", EP,
+				false, NONE, 0, 1}},
+		"10000:e1:00.0", VFM_FAIL,
+		{{"group-viable", VFM_FAIL, "0000:00:0e.0 (vmd)"},
+			{"acs-path", VFM_WARN, "0000:00:0e.0 (root complex integrated endpoint)"}}},
+	{"config space hidden from all but root",
+		{{RP, ROOT, false, ALL, ALL, 1, "pcieport", NULL, 0, true},
+			{RP "/0000:01:00.0", EP, false, NONE, 0, 2, NULL, NULL, 0, true}},
+		"0000:01:00.0", VFM_WARN, {{"acs-path", VFM_SKIP, "unknown: 0000:00:1c.0"}}},
+	{"no IOMMU group",
+		{{RP, ROOT, false, ALL, 0, -1, "pcieport"},
+			{RP "/0000:01:00.0", EP, false, NONE, 0, -1}},
+		"0000:01:00.0", VFM_FAIL,
+		{{"group-viable", VFM_FAIL, "in no IOMMU group"},
+			{"iommu", VFM_FAIL, "does not use"}}},
+};
+
+START_TEST(topology_gets_its_verdict)
+{
+	const struct topology *t = &topologies[_i];
+	enum vfm_status got;
+
+	for (size_t i = 0; i < ARRAY_SIZE(t->d) && t->d[i].path; i++)
+		device_add(&t->d[i]);
+	got = isolate(t->ask);
+	for (size_t i = 0; i < ARRAY_SIZE(t->expect) && t->expect[i].id; i++)
+		expect(t->expect[i].id, t->expect[i].status, t->expect[i].text);
+	ck_assert_msg(got == t->verdict, "%s: %s", t->name, vfm_status_name(got));
+}
+END_TEST
+
+static void plain_host(void)
+{
+	static const struct device d[] = {{RP, ROOT, true, ALL, ALL, 1, "pcieport"},
+		{RP "/0000:01:00.0", EP, false, NONE, 0, 2, "igb"},
+		{RP "/0000:01:10.0", EP, false, NONE, 0, 3, "vfio-pci", "0000:01:00.0"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(d); i++)
+		device_add(&d[i]);
+}
+
+START_TEST(host_where_nothing_is_wrong_passes)
+{
+	plain_host();
+	ck_assert_int_eq(isolate("0000:01:10.0"), VFM_PASS);
+	for (size_t i = 0; i < f.n; i++)
+		ck_assert_msg(f.finding[i].status == VFM_PASS, "%s: %s", f.finding[i].id,
+			f.finding[i].text);
+	ck_assert_uint_eq(f.n, 14);
+}
+END_TEST
+
+/* One file changed on that host. */
+static const struct {
+	const char *path, *text;
+	enum vfm_status verdict;
+	const char *id;
+	enum vfm_status status;
+	const char *expect;
+} changes[] = {
+	{"proc/cmdline", "pcie_acs_override=downstream,multifunction", VFM_WARN, "acs-override",
+		VFM_WARN, "not proof"},
+	{"proc/cmdline", "pcie-acs-override=id:8086:10c9", VFM_WARN, "acs-override", VFM_WARN,
+		"id:8086:10c9"},
+	{"proc/cmdline", "x=\"a pcie_acs_override=downstream\" -- pcie_acs_override=downstream",
+		VFM_PASS, "acs-override", VFM_PASS, "no pcie_acs_override"},
+	{"dev/kmsg", "4,7,1,-;Warning: PCIe ACS overrides enabled; This may allow\n", VFM_WARN,
+		"acs-override", VFM_WARN, "not proof"},
+	{"dev/kmsg", "12,7,1,-;Warning: PCIe ACS overrides enabled; a process said so\n", VFM_PASS,
+		"acs-override", VFM_PASS, ""},
+	{"proc/cmdline", "intel_iommu=off", VFM_WARN, "iommu-options", VFM_WARN, "intel_iommu=off"},
+	{"proc/cmdline", "intel_iommu=off intel_iommu=on", VFM_PASS, "iommu-options", VFM_PASS, ""},
+	{"proc/cmdline", "iommu=pt", VFM_PASS, "iommu-options", VFM_PASS, "iommu=pt"},
+	{"proc/cmdline", "pci=noaer,disable_acs_redir=0000:00:1c.0", VFM_WARN, "iommu-options",
+		VFM_WARN, "disable_acs_redir"},
+	{"proc/cmdline", "intremap=nosid", VFM_WARN, "interrupt-remapping", VFM_WARN, "nosid"},
+	{"proc/interrupts", interrupts_plain, VFM_FAIL, "interrupt-remapping", VFM_FAIL,
+		"IO-APIC of i8042"},
+	{"proc/interrupts", "", VFM_WARN, "interrupt-remapping", VFM_SKIP, "only that the IOMMU"},
+	{"proc/interrupts", "  CPU0\n  1: 0 IR-IO-APIC 1-edge x\n  2: 0 PCI-MSI 2-edge nvme0q0\n",
+		VFM_WARN, "interrupt-remapping", VFM_WARN, "nvme0q0"},
+	{"proc/interrupts", "  CPU0\n  1: 0 IR-IO-APIC 1-edge x\n  2: 0 PCI-MSI 4096-edge AMD-Vi\n",
+		VFM_PASS, "interrupt-remapping", VFM_PASS, ""},
+	/* An interface may be called anything. */
+	{"proc/interrupts", "  CPU0\n  1: 0 IO-APIC 1-edge IR-IO-APIC\n", VFM_FAIL,
+		"interrupt-remapping", VFM_FAIL, ""},
+	{"sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "Y\n", VFM_WARN,
+		"unsafe-interrupts", VFM_WARN, "vfio_iommu_type1"},
+	{"sys/module/iommufd/parameters/allow_unsafe_interrupts", "Y\n", VFM_WARN,
+		"unsafe-interrupts", VFM_WARN, "iommufd"},
+	{"sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "perhaps", VFM_PASS,
+		"unsafe-interrupts", VFM_SKIP, "cannot be read"},
+	{"sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n", VFM_WARN, "no-iommu",
+		VFM_WARN, "no-IOMMU mode is on"},
+	{GROUPS "9/name", "vfio-noiommu\n", VFM_FAIL, "no-iommu", VFM_FAIL, "group 9"},
+	{GROUPS "3/name", "vfio-noiommu\n", VFM_FAIL, "group-viable", VFM_FAIL, "no-IOMMU mode"},
+	{GROUPS "3/reserved_regions", "0xe0000 0xfffff direct\n", VFM_FAIL, "reserved-regions",
+		VFM_FAIL, "0xe0000-0xfffff"},
+	{GROUPS "3/reserved_regions", "0xe0000 0xfffff direct-relaxable\n", VFM_PASS,
+		"reserved-regions", VFM_PASS, "ends with"},
+	{GROUPS "3/reserved_regions", "garbage\n", VFM_WARN, "reserved-regions", VFM_SKIP,
+		"unknown"},
+	{"dev/kmsg",
+		"3,9,1,-;DMAR: [DMA Write NO_PASID] Request device [01:10.0] fault addr 0x1000 "
+		"[fault reason 0x05] PTE Write access is not set\n",
+		VFM_WARN, "dma-fault", VFM_WARN, "0x1000"},
+	{"dev/kmsg",
+		"3,9,1,-;DMAR: [DMA Write NO_PASID] Request device [01:10.2] fault addr 0x1000 "
+		"[fault reason 0x05] PTE Write access is not set\n",
+		VFM_PASS, "dma-fault", VFM_PASS, ""},
+};
+
+START_TEST(one_change_to_a_good_host_is_found)
+{
+	plain_host();
+	fake_puts(&k, changes[_i].path, changes[_i].text);
+	ck_assert_msg(isolate("0000:01:10.0") == changes[_i].verdict, "%s: %s", changes[_i].path,
+		changes[_i].text);
+	expect(changes[_i].id, changes[_i].status, changes[_i].expect);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("isolate");
+	TCase *t = tcase_create("isolate");
+	SRunner *run;
+	int failed;
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_loop_test(t, topology_gets_its_verdict, 0, (int)ARRAY_SIZE(topologies));
+	tcase_add_test(t, host_where_nothing_is_wrong_passes);
+	tcase_add_loop_test(t, one_change_to_a_good_host_is_found, 0, (int)ARRAY_SIZE(changes));
+	suite_add_tcase(s, t);
+	run = srunner_create(s);
+	srunner_run_all(run, CK_ENV);
+	failed = srunner_ntests_failed(run);
+	srunner_free(run);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
