@@ -138,4 +138,37 @@ void ioapic_on_eoi(struct ioapic *io, unsigned int pin, ioapic_eoi_fn fn, void *
 /* Power-on registers; the lines stay as the devices drive them. */
 void ioapic_reset(struct ioapic *io);
 
+/* ---- lines: several devices on one level pin (PCI 3.0 §2.2.6) ---- */
+
+/*
+ * Called for every line of a pin whose level interrupt the guest ended, on that vCPU's thread,
+ * before the pin is delivered again if it is still high: a device that has been served lowers its
+ * line here. It may call irq_line_set(), not attach or detach.
+ */
+typedef void (*irq_line_eoi_fn)(void *ctx);
+
+struct irq_lines;
+
+/* A device's wire to a pin; the device's memory. All private. */
+struct irq_line {
+	struct irq_lines *lines;
+	struct irq_line *next;
+	unsigned int pin;
+	bool level;
+	irq_line_eoi_fn eoi;
+	void *ctx;
+};
+
+/* Lines into @io, which must outlive them. -ENOMEM. */
+int irq_lines_create(struct ioapic *io, struct err *e, struct irq_lines **ret);
+/* Every line must be detached. NULL is allowed. */
+void irq_lines_destroy(struct irq_lines *ls);
+/* Fill @l and wire it to @pin, low. Pins that have lines are driven by lines alone. */
+void irq_line_attach(
+	struct irq_lines *ls, unsigned int pin, irq_line_eoi_fn eoi, void *ctx, struct irq_line *l);
+/* Lowers it; when this returns @eoi is not running and will not be called. Zeroed memory is fine. */
+void irq_line_detach(struct irq_line *l);
+/* Raise or lower the line: the pin is high while one of its lines is. Returns the level it had. */
+bool irq_line_set(struct irq_line *l, bool level);
+
 #endif

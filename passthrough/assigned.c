@@ -65,6 +65,8 @@ static void op_reset(struct pci_func *f)
 	config_quiesce(a);
 	/* The kernel brings it back to D0 for the reset. */
 	bars_suspend(a, false);
+	intx_command(a, 0);
+	vectors_reset(a);
 }
 
 static void assigned_destroy(struct assigned *a)
@@ -75,6 +77,8 @@ static void assigned_destroy(struct assigned *a)
 		config_quiesce(a);
 		bars_finish(a);
 	}
+	vectors_disarm(a);
+	intx_finish(a);
 	vectors_finish(a);
 	vdev_close(a->dev);
 	sysfs_close(&a->sysfs);
@@ -118,10 +122,14 @@ static int assigned_build(struct assigned *a, struct ioas *io, const struct sysf
 	r = bars_init(a, e);
 	if (r < 0)
 		return r;
+	r = intx_init(a, e);
+	if (r < 0)
+		return r;
 	r = vectors_init(a, e);
 	if (r < 0)
 		return r;
 	bars_mmap(a);
+	vectors_reset(a);
 	return 0;
 }
 
@@ -148,6 +156,7 @@ int assigned_create(const struct assigned_host *host, struct ioas *io, const str
 	a->host = *host;
 	a->sysfs.root_fd = -1;
 	a->vec.index = -1;
+	a->intx.fd = a->intx.unmask_fd = a->intx.stop_fd = -1;
 	a->kind_msi = (struct vectors_kind){a, VFIO_PCI_MSI_IRQ_INDEX};
 	a->kind_msix = (struct vectors_kind){a, VFIO_PCI_MSIX_IRQ_INDEX};
 	pthread_mutex_init(&a->vec.lock, NULL);
@@ -191,6 +200,7 @@ int assigned_add(struct vm *vm, struct ioas *io, const struct sysfs *sysfs, stru
 		.pci = vm->pci,
 		.slots = vm->slots,
 		.irq = vm->irq,
+		.lines = vm->lines,
 		.group = {.group_added = group_added, .group_removed = group_removed, .ctx = vm},
 	};
 
@@ -212,6 +222,7 @@ void assigned_stats(struct assigned *a, struct assigned_stats *ret)
 	*ret = (struct assigned_stats){
 		.cfg_accesses = atomic_load_explicit(&a->cfg_accesses, memory_order_relaxed),
 		.bar_accesses = atomic_load_explicit(&a->bar_accesses, memory_order_relaxed),
+		.user_irqs = atomic_load_explicit(&a->intx.raised, memory_order_relaxed),
 	};
 	vectors_stats(a, &ret->vectors_armed, &ret->host_irqs);
 }

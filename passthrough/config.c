@@ -41,7 +41,7 @@ static const struct {
 	/* Header type 0 and no multifunction bit: it is alone in its slot whatever it was. */
 	/* BARs: bars.c. */
 	{PCI_SUBSYSTEM_VENDOR_ID, 4, SPAN_FIXED},
-	/* Interrupt pin: 0 until INTx is supported, so that no guest waits for one. */
+	/* Interrupt line and pin: intx.c. */
 	{PCI_MIN_GNT, 2, SPAN_FIXED},
 };
 
@@ -107,7 +107,7 @@ static void header_init(struct assigned *a)
 		config_span(a, header[i].off, header[i].len, header[i].policy);
 	/* pci_func_bar() adds the decode bits the device's BARs need. */
 	le_store(&f->wmask[PCI_COMMAND], 2, COMMAND_BITS & ~(PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
-	/* No INTx to report; the capability bit goes with our chain, see caps.c. */
+	/* No INTx to report unless intx.c finds a pin; the capability bit goes with our chain, caps.c. */
 	f->emu[PCI_STATUS] = PCI_STATUS_INTERRUPT | PCI_STATUS_CAP_LIST;
 	le_store(&a->cfg.pass[PCI_STATUS], 2, STATUS_W1C);
 	f->wmask[PCI_INTERRUPT_LINE] = 0xff;
@@ -188,7 +188,7 @@ static void config_flr(struct assigned *a)
 		msi_reset(f->msi);
 	if (f->msix)
 		msix_reset(f->msix);
-	vectors_disarm(a);
+	vectors_reset(a);
 }
 
 /* Pass on each run of bytes that the policy lets through. */
@@ -236,6 +236,7 @@ void config_write(struct assigned *a, unsigned int off, unsigned int len, uint32
 	if (touches(off, len, PCI_COMMAND, 2)) {
 		/* Our own copy took the write already. */
 		command_set(a, (uint16_t)le_load(&a->func.cfg[PCI_COMMAND], 2) & COMMAND_BITS);
+		intx_command(a, a->cfg.command);
 		any = true;
 	}
 	if (power)

@@ -23,6 +23,7 @@ struct assigned_host {
 	struct pci_root *pci;
 	struct slots *slots;
 	struct irq_router *irq;
+	struct irq_lines *lines;
 	struct vdev_opts group; /* hooks for KVM_DEV_VFIO_GROUP_ADD/DEL */
 };
 
@@ -106,8 +107,8 @@ void bars_write(struct assigned *a, unsigned int bar, uint64_t off, unsigned int
 
 struct vectors {
 	pthread_mutex_t lock;
-	int index;          /* VFIO_PCI_MSI_IRQ_INDEX, _MSIX_, or -1: nothing armed */
-	unsigned int armed; /* vectors [0, armed) are armed with fds[] */
+	int index;          /* VFIO_PCI_INTX_IRQ_INDEX, _MSI_, _MSIX_, or -1: nothing armed */
+	unsigned int armed; /* MSI, MSI-X: vectors [0, armed) are armed with fds[] */
 	int *fds;
 	unsigned int max; /* room in fds */
 	uint64_t past;    /* interrupts the host counted before the last disarm */
@@ -123,6 +124,8 @@ struct vectors_kind {
 int vectors_init(struct assigned *a, struct err *e);
 /* Disarm everything; the guest's tables keep what they say. */
 void vectors_disarm(struct assigned *a);
+/* As after power-on: MSI and MSI-X disarmed, INTx armed anew. */
+void vectors_reset(struct assigned *a);
 void vectors_finish(struct assigned *a);
 void vectors_stats(struct assigned *a, unsigned int *ret_armed, uint64_t *ret_host_irqs);
 /*
@@ -130,6 +133,27 @@ void vectors_stats(struct assigned *a, unsigned int *ret_armed, uint64_t *ret_ho
  * text of the form of /proc/interrupts.
  */
 uint64_t vectors_count_line(const char *line, const char *bdf);
+
+/* ---- intx.c ---- */
+
+struct intx {
+	unsigned int pin; /* 1 = INTA#; 0 = it has none */
+	struct irq_line line;
+	int fd, unmask_fd, stop_fd; /* signalled by the kernel, by us at the guest's EOI, to end */
+	pthread_t thread;
+	bool running;
+	bool disabled;           /* by the guest's COMMAND; under the vectors' lock */
+	_Atomic uint64_t raised; /* interrupts passed on */
+};
+
+/* After config_init(): find the pin, start its thread. Nothing is armed. */
+int intx_init(struct assigned *a, struct err *e);
+void intx_finish(struct assigned *a);
+/* With the vectors' lock: arm it if nothing else is; forget what it signalled and lower the line. */
+void intx_arm(struct assigned *a);
+void intx_drop(struct assigned *a);
+/* The guest wrote COMMAND. */
+void intx_command(struct assigned *a, uint16_t command);
 
 /* ---- assigned.c ---- */
 
@@ -145,6 +169,7 @@ struct assigned {
 	bool suspended;
 	struct vectors vec;
 	struct vectors_kind kind_msi, kind_msix;
+	struct intx intx;
 
 	_Atomic uint64_t cfg_accesses, bar_accesses;
 	_Atomic int cfg_errno; /* of the last config read that failed; looked at when opening */

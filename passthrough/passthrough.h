@@ -34,8 +34,8 @@ struct assigned_stats {
 	uint64_t bar_accesses; /* trapped BAR accesses (not the MSI-X table) */
 	uint64_t host_irqs;    /* interrupts the host counted for the device's vectors (/proc) */
 	/*
-	 * Of them, passed on by our code. None: what comes while a vector is masked waits in its
-	 * eventfd, and KVM delivers it at the unmask. INTx will count here.
+	 * Of them, passed on by our code: INTx. What comes while a vector is masked waits in its
+	 * eventfd, and KVM delivers it at the unmask.
 	 */
 	uint64_t user_irqs;
 	unsigned int vectors_armed; /* with an eventfd of the guest's */

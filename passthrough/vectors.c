@@ -89,7 +89,9 @@ void vectors_stats(struct assigned *a, unsigned int *ret_armed, uint64_t *ret_ho
 	for (unsigned int i = 0; i < v->armed; i++)
 		armed += v->fds[i] >= 0;
 	*ret_armed = armed;
-	*ret_host_irqs = v->past + (v->armed ? host_irqs(a) : 0);
+	if (v->index == VFIO_PCI_INTX_IRQ_INDEX)
+		armed = 1;
+	*ret_host_irqs = v->past + (v->index >= 0 ? host_irqs(a) : 0);
 	pthread_mutex_unlock(&v->lock);
 }
 
@@ -102,10 +104,11 @@ static void disarm_locked(struct assigned *a)
 
 	if (v->index < 0)
 		return;
-	if (v->armed)
-		v->past += host_irqs(a);
+	v->past += host_irqs(a);
 	if (vdev_irq_disarm(a->dev, (unsigned int)v->index, &e) < 0)
 		log_warn("%s", e.text);
+	if (v->index == VFIO_PCI_INTX_IRQ_INDEX)
+		intx_drop(a);
 	v->index = -1;
 	v->armed = 0;
 }
@@ -226,6 +229,7 @@ static void vectors_disarm_op(void *ctx)
 	pthread_mutex_lock(&v->lock);
 	if (v->index == k->index)
 		disarm_locked(k->a);
+	intx_arm(k->a);
 	pthread_mutex_unlock(&v->lock);
 }
 
@@ -233,6 +237,14 @@ void vectors_disarm(struct assigned *a)
 {
 	pthread_mutex_lock(&a->vec.lock);
 	disarm_locked(a);
+	pthread_mutex_unlock(&a->vec.lock);
+}
+
+void vectors_reset(struct assigned *a)
+{
+	pthread_mutex_lock(&a->vec.lock);
+	disarm_locked(a);
+	intx_arm(a);
 	pthread_mutex_unlock(&a->vec.lock);
 }
 
@@ -304,8 +316,9 @@ int vectors_init(struct assigned *a, struct err *e)
 			a->name, irq_msix.count);
 	a->vec.max = n_msi > n_msix ? n_msi : n_msix;
 	if (!a->vec.max) {
-		log_warn("%s: it has neither MSI nor MSI-X and will not interrupt the guest",
-			a->name);
+		if (!a->intx.pin)
+			log_warn("%s: it has no kind of interrupt and will not interrupt the guest",
+				a->name);
 		return 0;
 	}
 	a->vec.fds = calloc(a->vec.max, sizeof(*a->vec.fds));

@@ -115,6 +115,29 @@ int vdev_irq_arm(struct vdev *d, unsigned int index, unsigned int start, unsigne
 	return 0;
 }
 
+int vdev_irq_unmask_fd(struct vdev *d, int fd, struct err *e)
+{
+	uint32_t buf[(sizeof(struct vfio_irq_set) + sizeof(int32_t)) / sizeof(uint32_t)];
+	struct vfio_irq_set *set = (struct vfio_irq_set *)buf;
+	int32_t val = fd;
+	int r;
+
+	r = irq_check(d, VFIO_PCI_INTX_IRQ_INDEX, 0, 1, e);
+	if (r < 0)
+		return r;
+	*set = (struct vfio_irq_set){
+		.argsz = sizeof(buf),
+		.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK,
+		.index = VFIO_PCI_INTX_IRQ_INDEX,
+		.count = 1,
+	};
+	memcpy(set->data, &val, sizeof(val));
+	r = d->sys->ioctl(d->sys->ctx, d->at.fd, VFIO_DEVICE_SET_IRQS, set);
+	if (r < 0)
+		return err_sys(e, -r, "%s: lend the kernel an eventfd that unmasks INTx", d->name);
+	return 0;
+}
+
 int vdev_irq_disarm(struct vdev *d, unsigned int index, struct err *e)
 {
 	int r;

@@ -211,6 +211,12 @@ int vdev_irq_disarm(struct vdev *d, unsigned int index, struct err *e);
 /* Kernel-side loopback: fire the eventfds of [start, start+count) as the device would. */
 int vdev_irq_fire(
 	struct vdev *d, unsigned int index, unsigned int start, unsigned int count, struct err *e);
+/*
+ * The kernel masks INTx when it fires; from now on it unmasks it, and fires again if the device
+ * still asserts, when @fd is signalled (-1: nobody). INTx must be armed; a disarm forgets it. The fd
+ * stays the caller's. Errnos of the kernel.
+ */
+int vdev_irq_unmask_fd(struct vdev *d, int fd, struct err *e);
 /* Mask or unmask INTx. */
 int vdev_irq_mask(struct vdev *d, unsigned int index, bool mask, struct err *e);
 

@@ -53,6 +53,9 @@
 #define LAYOUT_PORT_CFC       0xcfcu
 
 #define LAYOUT_GSI_COM1 4u
+/* INTx of bus 0: pin INTA# to INTD# of a slot turn around these, as vmm/dsdt.asl says. */
+#define LAYOUT_GSI_INTX   16u
+#define LAYOUT_GSI_INTX_N 8u
 
 /* Pages KVM keeps for itself on Intel CPUs without unrestricted guest; outside RAM and windows. */
 #define LAYOUT_IDENTITY_MAP 0xfeffc000ull

@@ -137,6 +137,9 @@ int pci_func_msix(struct pci_func *f, struct irq_router *r, unsigned int cap_off
 int pci_func_msi(struct pci_func *f, struct irq_router *r, unsigned int cap_off, unsigned int n,
 	const struct msi_ops *ops, struct err *e);
 
+/* The IOAPIC pin that _PRT gives interrupt @pin (1 = INTA#) of @devfn on bus 0. */
+unsigned int pci_intx_gsi(uint8_t devfn, unsigned int pin);
+
 struct pci_root_config {
 	struct bus *mmio, *pio;
 	struct range mmio32, mmio64, pio_window; /* gpa / port windows BARs are placed in */

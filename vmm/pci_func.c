@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/bytes.h"
+#include "vmm/layout.h"
 #include "vmm/pci_internal.h"
 
 #define CAP_FIRST 0x40u
@@ -279,4 +280,9 @@ void pci_func_reset(struct pci_func *f)
 	memcpy(f->cfg, f->power_on, sizeof(f->cfg));
 	if (f->ops->reset)
 		f->ops->reset(f);
+}
+
+unsigned int pci_intx_gsi(uint8_t devfn, unsigned int pin)
+{
+	return LAYOUT_GSI_INTX + ((devfn >> 3) + pin - 1) % LAYOUT_GSI_INTX_N;
 }

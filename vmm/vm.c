@@ -182,6 +182,9 @@ static int vm_interrupts(struct vm *vm, struct err *e)
 	r = ioapic_create(vm->irq, LAYOUT_RID_IOAPIC, e, &vm->ioapic);
 	if (r < 0)
 		return r;
+	r = irq_lines_create(vm->ioapic, e, &vm->lines);
+	if (r < 0)
+		return r;
 	window.ctx = vm->ioapic;
 	return bus_add(vm->mmio, &window, e);
 }
@@ -300,6 +303,7 @@ void vm_destroy(struct vm *vm)
 	pci_root_destroy(vm->pci);
 	for (unsigned int i = vm->cpus; vm->vcpu && i-- > 0;)
 		vcpu_destroy(vm->vcpu[i]);
+	irq_lines_destroy(vm->lines);
 	ioapic_destroy(vm->ioapic);
 	irq_router_destroy(vm->irq);
 	bus_destroy(vm->pio);

@@ -47,6 +47,7 @@ struct vm {
 	struct bus *mmio, *pio;
 	struct irq_router *irq;
 	struct ioapic *ioapic;
+	struct irq_lines *lines; /* of PCI INTx */
 	struct pci_root *pci;
 	struct range pci_mmio32, pci_mmio64, pci_pio;
 

@@ -19,6 +19,8 @@ ended_by()
 	env --default-signal=INT,HUP,TERM viaduct lab run --nic igb -- sh -c 'echo started; sleep 600' \
 		>"$out" 2>"$err" 9>&- &
 	pid=$!
+	# Until env has put the signals back, SIGINT is ignored and would be lost.
+	until [[ $(cat "/proc/$pid/comm") == viaduct* ]]; do :; done
 	sleep "$3"
 	kill -s "$1" "$pid"
 	wait "$pid"

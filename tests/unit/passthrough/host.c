@@ -127,6 +127,12 @@ static ssize_t host_pwrite(void *ctx, int fd, const void *buf, size_t len, uint6
 
 static int irqs_set(struct host *h, const struct vfio_irq_set *s)
 {
+	if (s->flags & VFIO_IRQ_SET_ACTION_UNMASK && s->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
+		rule(s->index == VFIO_PCI_INTX_IRQ_INDEX && h->armed_index == (int)s->index,
+			"unmask of what is not INTx, or not armed");
+		memcpy(&h->unmask_fd, s->data, sizeof(h->unmask_fd));
+		return 0;
+	}
 	if (!(s->flags & VFIO_IRQ_SET_ACTION_TRIGGER) || s->index > VFIO_PCI_MSIX_IRQ_INDEX)
 		return 0;
 	if (s->flags & VFIO_IRQ_SET_DATA_NONE && !s->count) {
@@ -361,7 +367,10 @@ static void guest_make(struct host *h)
 	rule(pci_root_create(&pc, NULL, &h->pci) == 0, "root");
 	rule(slots_create(&sb, HOST_SLOTS, NULL, &h->slots) == 0, "slots");
 	rule(irq_router_create(&ib, 4096, NULL, &h->irq) == 0, "router");
-	h->ah = (struct assigned_host){.pci = h->pci, .slots = h->slots, .irq = h->irq};
+	rule(ioapic_create(h->irq, 0xf0f8, NULL, &h->ioapic) == 0, "IOAPIC");
+	rule(irq_lines_create(h->ioapic, NULL, &h->lines) == 0, "lines");
+	h->ah = (struct assigned_host){
+		.pci = h->pci, .slots = h->slots, .irq = h->irq, .lines = h->lines};
 }
 
 void host_init(struct host *h, const char *root)
@@ -394,6 +403,8 @@ void host_finish(struct host *h)
 	rule(h->armed_index < 0, "interrupts left armed");
 	slots_destroy(h->slots);
 	rule(h->rec.n_attached == 0, "irqfds left");
+	irq_lines_destroy(h->lines);
+	ioapic_destroy(h->ioapic);
 	irq_router_destroy(h->irq);
 	irq_recorder_finish(&h->rec);
 	bus_destroy(h->mmio);

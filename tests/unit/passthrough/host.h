@@ -51,6 +51,8 @@ struct host {
 	struct slots *slots;
 	struct irq_recorder rec;
 	struct irq_router *irq;
+	struct ioapic *ioapic;
+	struct irq_lines *lines;
 	struct assigned_host ah;
 	struct assigned *a;
 
@@ -65,6 +67,7 @@ struct host {
 	uint8_t touched[PCI_CFG_SIZE]; /* part of any write */
 	unsigned int flrs, arms, disarms;
 	int armed_index; /* -1 = none */
+	int unmask_fd;   /* of INTx */
 	unsigned int armed;
 	int fds[MSIX_MAX];
 	bool dynamic;       /* MSI-X vectors may be added while armed */
