@@ -131,7 +131,7 @@ static json_t *rss_json(void)
 	return o;
 }
 
-static json_t *assigned_json(const struct guest *g, uint64_t *irqfd, uint64_t *user)
+static json_t *assigned_json(const struct guest *g, uint64_t *irqfd)
 {
 	json_t *list = json_array();
 
@@ -152,9 +152,9 @@ static json_t *assigned_json(const struct guest *g, uint64_t *irqfd, uint64_t *u
 		put(o, "config_accesses", s.cfg_accesses);
 		put(o, "bar_accesses", s.bar_accesses);
 		put(o, "interrupts", s.host_irqs);
+		put(o, "intx", s.user_irqs);
 		put(o, "vectors", s.vectors_armed);
 		json_array_append_new(list, o);
-		*user += s.user_irqs;
 		*irqfd += s.host_irqs > s.user_irqs ? s.host_irqs - s.user_irqs : 0;
 	}
 	return list;
@@ -228,7 +228,7 @@ static json_t *stats_json(const struct guest *g, const char *end, int status)
 	json_t *root = json_object(), *o;
 	struct ioas_stats io = {0};
 	struct irq_stats irq;
-	uint64_t irqfd = 0, user = 0;
+	uint64_t irqfd = 0;
 
 	json_object_set_new(root, "name", json_string(g->opt->name));
 	json_object_set_new(root, "end", json_string(end));
@@ -246,12 +246,12 @@ static json_t *stats_json(const struct guest *g, const char *end, int status)
 	json_object_set_new(root, "exits", exits_json(g->vm));
 	json_object_set_new(root, "kvm", kvm_json(g->vm));
 
-	json_object_set_new(root, "assigned", assigned_json(g, &irqfd, &user));
+	json_object_set_new(root, "assigned", assigned_json(g, &irqfd));
 	json_object_set_new(root, "net", net_json(g));
 	irq_router_stats(g->vm->irq, &irq);
 	o = json_object();
 	put(o, "irqfd", irqfd);
-	put(o, "own", irq.sent + user);
+	put(o, "own", irq.sent);
 	put(o, "routes", irq.routes);
 	put(o, "route_commits", irq.route_commits);
 	put(o, "irqfd_calls", irq.irqfd_calls);
