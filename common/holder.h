@@ -20,4 +20,17 @@ struct holder {
  */
 int holder_find(const struct sysfs *s, const char *node, struct holder *ret);
 
+/* Who has which of many nodes open, from one walk over /proc. */
+struct holder_table;
+
+/*
+ * All nodes whose path begins with @prefix ("/dev/vfio/"), and for each a process other than the
+ * caller that has it open. -errno when /proc cannot be read, -ENOMEM. Destroy takes NULL.
+ */
+int holder_table_create(const struct sysfs *s, const char *prefix, struct holder_table **ret);
+void holder_table_destroy(struct holder_table *t);
+
+/* The holder of @node; NULL when none was seen (or @t is NULL). It lives as long as the table. */
+const struct holder *holder_table_find(const struct holder_table *t, const char *node);
+
 #endif

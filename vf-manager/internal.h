@@ -77,16 +77,29 @@ void lock_hand_over(struct vfm *v, pid_t pid);
 void locks_drop(struct vfm **v);
 #define _drops_locks_ __attribute__((cleanup(locks_drop), unused))
 
-/* inventory.c */
+/* function.c */
 /* A text attribute; "" when absent or too long, "?" for what is not printable. */
 void dev_read_text(struct vfm *v, struct bdf b, const char *attr, char *buf, size_t size);
+/* A number up to @max; 0 when it is not there, or none. */
+unsigned dev_read_number(struct vfm *v, struct bdf b, const char *attr, unsigned max);
 /* "52:54:00:00:00:01" and nothing else. */
 bool mac_parse(const char *s, uint8_t ret[static 6]);
-/* All functions in address order; free() it. Their number or -errno. */
-int functions_list(struct vfm *v, struct bdf **ret);
+/* What needs neither /proc nor netlink nor pci.ids. -ENODEV. */
 int function_read(struct vfm *v, struct bdf b, struct vfm_function *ret);
+/* The same of a VF whose place is known. */
+int function_read_vf(
+	struct vfm *v, struct bdf b, struct bdf pf, unsigned index, struct vfm_function *ret);
 /* VF number @index of @pf, from its virtfn link. 0 or -errno. */
 int vf_bdf(struct vfm *v, struct bdf pf, unsigned index, struct bdf *ret);
+
+/* inventory.c */
+/* All functions in address order; free() it. Their number or -errno. */
+int functions_list(struct vfm *v, struct bdf **ret);
+
+/* names.c: the name of @f by its ids, "" when pci.ids has none. */
+void name_lookup(struct vfm *v, struct vfm_function *f);
+
+/* held.c */
 /*
  * Is the function open in VFIO? 1: by *ret (pid 0 when /proc does not tell). Looks at /proc, and
  * at whether the group can be opened, since a device fd outlives the group's.
@@ -95,6 +108,11 @@ int function_holder(struct vfm *v, const struct vfm_function *f, struct holder *
 /* -EBUSY with the holder's name when it is open, else 0. @doing: "carve", ... */
 int refuse_if_held(struct vfm *v, struct bdf b, const char *doing, struct err *e);
 bool driver_is_vfio(struct vfm *v, const char *driver);
+/* Who has any VFIO node open; NULL when there is no node but the container's. */
+struct holder_table *vfio_holders(struct vfm *v);
+/* Who has this function open by its nodes, as the table knows it: pid 0 = nobody it has seen. */
+void function_holder_in(
+	const struct holder_table *t, const struct vfm_function *f, struct holder *ret);
 
 /* bind.c: what vfm_bind() would find to be so already. */
 bool binding_is(struct vfm *v, const struct vfm_function *f, const char *driver);

@@ -115,6 +115,14 @@ enum vfm_list_flags {
  */
 int vfm_list(struct vfm *v, unsigned flags, struct vfm_function **ret, struct err *e);
 
+/*
+ * One PF and its VFs, as vfm_list() has them. *ret_settings (may be NULL) is what it reports it gives
+ * them, (*ret_settings)[i] for (*ret)[i]: nothing set where it reports nothing, and for the PF. Free
+ * both with free(). Returns 1 plus the number of VFs, -ENODEV, or -ENOMEM.
+ */
+int vfm_list_pf(struct vfm *v, struct bdf pf, struct vfm_function **ret,
+	struct vfm_settings **ret_settings, struct err *e);
+
 /* One function. -ENODEV when there is no such address. */
 int vfm_show(struct vfm *v, struct bdf b, struct vfm_function *ret, struct err *e);
 

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* One function, from sysfs. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "vf-manager/internal.h"
+
+void dev_read_text(struct vfm *v, struct bdf b, const char *attr, char *buf, size_t size)
+{
+	char path[PATH_MAX];
+
+	if (sysfs_read(&v->sys, sysfs_pci_path(b, attr, path, sizeof(path)), buf, size) < 0)
+		*buf = '\0';
+	for (char *c = buf; *c; c++) {
+		if (!isprint((unsigned char)*c))
+			*c = '?';
+	}
+}
+
+static void link_read(struct vfm *v, struct bdf b, const char *attr, char *buf, size_t size)
+{
+	char path[PATH_MAX];
+
+	if (sysfs_link_name(&v->sys, sysfs_pci_path(b, attr, path, sizeof(path)), buf, size) < 0 ||
+		!name_is_plain(buf))
+		*buf = '\0';
+}
+
+unsigned dev_read_number(struct vfm *v, struct bdf b, const char *attr, unsigned max)
+{
+	uint64_t n;
+
+	return dev_read_u64(v, b, attr, &n) < 0 || n > max ? 0 : (unsigned)n;
+}
+
+/* "-1" is how the kernel writes "no node". */
+static int numa_read(struct vfm *v, struct bdf b)
+{
+	uint64_t n;
+
+	return dev_read_u64(v, b, "numa_node", &n) < 0 || n > 65535 ? -1 : (int)n;
+}
+
+static int group_read(struct vfm *v, struct bdf b)
+{
+	char name[16], *end;
+	long n;
+
+	link_read(v, b, "iommu_group", name, sizeof(name));
+	if (!isdigit((unsigned char)*name))
+		return -1;
+	n = strtol(name, &end, 10);
+	return *end || n > INT_MAX ? -1 : (int)n;
+}
+
+/* The first name in directory @attr that starts with @prefix and for which @fits is true (or NULL). */
+static void first_name(struct vfm *v, struct bdf b, const char *attr, const char *prefix,
+	bool (*fits)(struct vfm *v, struct bdf b, const char *name), char *buf, size_t size)
+{
+	_cleanup_names_ char **names = NULL;
+	char path[PATH_MAX];
+
+	*buf = '\0';
+	if (sysfs_list(&v->sys, sysfs_pci_path(b, attr, path, sizeof(path)), &names) < 0)
+		return;
+	for (char **n = names; *n; n++) {
+		if (!strncmp(*n, prefix, strlen(prefix)) && strlen(*n) < size &&
+			name_is_plain(*n) && (!fits || fits(v, b, *n))) {
+			snprintf(buf, size, "%s", *n);
+			return;
+		}
+	}
+}
+
+bool mac_parse(const char *s, uint8_t ret[static 6])
+{
+	uint8_t mac[6];
+
+	for (int i = 0; i < 6; i++, s += 3) {
+		char pair[3] = {s[0], s[0] ? s[1] : '\0', '\0'};
+
+		if (!isxdigit((unsigned char)pair[0]) || !isxdigit((unsigned char)pair[1]) ||
+			s[2] != (i == 5 ? '\0' : ':'))
+			return false;
+		mac[i] = (uint8_t)strtoul(pair, NULL, 16);
+	}
+	memcpy(ret, mac, 6);
+	return true;
+}
+
+/*
+ * In switchdev mode a PF's directory has an interface for each VF too ("pf0vf3", "c1pf0vf3"), and for
+ * each sub-function.
+ */
+static bool is_no_representor(struct vfm *v, struct bdf b, const char *netdev)
+{
+	char attr[VFM_NAME_MAX + 32], port[64];
+
+	snprintf(attr, sizeof(attr), "net/%s/phys_port_name", netdev);
+	dev_read_text(v, b, attr, port, sizeof(port));
+	return !strstr(port, "vf") && !strstr(port, "sf");
+}
+
+static void netdev_read(struct vfm *v, struct vfm_function *f)
+{
+	char attr[VFM_NAME_MAX + 32], mac[32];
+	uint64_t n;
+
+	first_name(v, f->bdf, "net", "", is_no_representor, f->netdev, sizeof(f->netdev));
+	if (!*f->netdev)
+		return;
+	snprintf(attr, sizeof(attr), "net/%s/ifindex", f->netdev);
+	f->ifindex = (int)dev_read_number(v, f->bdf, attr, INT_MAX);
+	snprintf(attr, sizeof(attr), "net/%s/operstate", f->netdev);
+	dev_read_text(v, f->bdf, attr, f->link, sizeof(f->link));
+	snprintf(attr, sizeof(attr), "net/%s/flags", f->netdev);
+	f->admin_up = dev_read_u64(v, f->bdf, attr, &n) == 0 && (n & 1);
+	snprintf(attr, sizeof(attr), "net/%s/address", f->netdev);
+	dev_read_text(v, f->bdf, attr, mac, sizeof(mac));
+	f->has_mac = f->kind != VFM_VF && mac_parse(mac, f->mac);
+}
+
+static bool is_unset(const char *override)
+{
+	return !*override || !strcmp(override, "(null)");
+}
+
+int vf_bdf(struct vfm *v, struct bdf pf, unsigned index, struct bdf *ret)
+{
+	char attr[32], name[64], path[PATH_MAX];
+	int r;
+
+	snprintf(attr, sizeof(attr), "virtfn%u", index);
+	r = sysfs_link_name(
+		&v->sys, sysfs_pci_path(pf, attr, path, sizeof(path)), name, sizeof(name));
+	return r < 0 ? r : bdf_parse(name, ret);
+}
+
+/* Which virtfnN of @pf leads to @vf: -1 when none does. */
+static int vf_index(struct vfm *v, struct bdf pf, struct bdf vf)
+{
+	_cleanup_names_ char **names = NULL;
+	char path[PATH_MAX];
+
+	if (sysfs_list(&v->sys, sysfs_pci_path(pf, "", path, sizeof(path)), &names) < 0)
+		return -1;
+	for (char **n = names; *n; n++) {
+		struct bdf b;
+		char *end;
+		unsigned long i;
+
+		if (strncmp(*n, "virtfn", 6) || !isdigit((unsigned char)(*n)[6]))
+			continue;
+		i = strtoul(*n + 6, &end, 10);
+		if (*end || i >= MAX_VFS || vf_bdf(v, pf, (unsigned)i, &b) < 0)
+			continue;
+		if (bdf_equal(b, vf))
+			return (int)i;
+	}
+	return -1;
+}
+
+/*
+ * Counted from the links: on some kernels reading sriov_numvfs waits for the device's lock, that
+ * is, for a carve under way.
+ */
+static unsigned vf_count(struct vfm *v, struct bdf pf)
+{
+	_cleanup_names_ char **names = NULL;
+	char path[PATH_MAX];
+	unsigned count = 0;
+
+	if (sysfs_list(&v->sys, sysfs_pci_path(pf, "", path, sizeof(path)), &names) < 0)
+		return 0;
+	for (char **n = names; *n; n++)
+		count += !strncmp(*n, "virtfn", 6) && isdigit((unsigned char)(*n)[6]);
+	return count;
+}
+
+/* @pf is NULL where its place is not known yet: then it is looked for among its PF's links. */
+static int read_at(
+	struct vfm *v, struct bdf b, const struct bdf *pf, unsigned index, struct vfm_function *ret)
+{
+	struct vfm_function f = {.bdf = b, .index = -1};
+	char path[PATH_MAX], phys[BDF_STRLEN + 1];
+	struct journal_entry entry;
+
+	if (!sysfs_exists(&v->sys, sysfs_pci_path(b, "", path, sizeof(path))))
+		return -ENODEV;
+	f.vendor = (uint16_t)dev_read_number(v, b, "vendor", UINT16_MAX);
+	f.device = (uint16_t)dev_read_number(v, b, "device", UINT16_MAX);
+	f.class = dev_read_number(v, b, "class", 0xffffff);
+	link_read(v, b, "driver", f.driver, sizeof(f.driver));
+	dev_read_text(v, b, "driver_override", f.driver_override, sizeof(f.driver_override));
+	if (is_unset(f.driver_override))
+		f.driver_override[0] = '\0';
+	f.iommu_group = group_read(v, b);
+	f.numa_node = numa_read(v, b);
+	first_name(v, b, "vfio-dev", "vfio", NULL, f.vfio_cdev, sizeof(f.vfio_cdev));
+
+	if (!pf)
+		link_read(v, b, "physfn", phys, sizeof(phys));
+	if (pf) {
+		f.kind = VFM_VF;
+		f.pf = *pf;
+		f.index = (int)index;
+	} else if (*phys && bdf_parse(phys, &f.pf) == 0) {
+		f.kind = VFM_VF;
+		f.index = vf_index(v, f.pf, b);
+	} else if (sysfs_exists(&v->sys, sysfs_pci_path(b, "sriov_totalvfs", path, sizeof(path)))) {
+		f.kind = VFM_PF;
+		f.total_vfs = dev_read_number(v, b, "sriov_totalvfs", MAX_VFS);
+		f.num_vfs = vf_count(v, b);
+		f.autoprobe = dev_read_number(v, b, "sriov_drivers_autoprobe", 1) == 1;
+	}
+	netdev_read(v, &f);
+	if (journal_read(v, b, JOURNAL_DRIVER, &entry) == 0) {
+		f.taken = true;
+		memcpy(f.original_driver, entry.value, sizeof(f.original_driver));
+	}
+	*ret = f;
+	return 0;
+}
+
+int function_read(struct vfm *v, struct bdf b, struct vfm_function *ret)
+{
+	return read_at(v, b, NULL, 0, ret);
+}
+
+int function_read_vf(
+	struct vfm *v, struct bdf b, struct bdf pf, unsigned index, struct vfm_function *ret)
+{
+	return read_at(v, b, &pf, index, ret);
+}
