@@ -136,7 +136,8 @@ static const struct vf_command commands[] = {
 		"FUNCTION is an address, an interface, mac= or path=. Exit status: 0 PASS, 5 WARN, "
 		"6 FAIL."},
 	{"set", vf_set, common_options, 2, VF_MAX_ARGS, "VF KEY=VALUE...",
-		"Give VF an address, a VLAN, a rate, ...: 'man viaduct-vf' lists the keys."},
+		"Give VF an address, a VLAN, a rate, ..., or a PF an eswitch mode: 'man "
+		"viaduct-vf-set' lists the keys."},
 	{"bind", vf_bind, bind_options, 2, 2, "VF DRIVER",
 		"Bind VF to DRIVER (vfio-pci for a guest) and remember the one it had."},
 	{"release", vf_release, common_options, 1, 1, "VF",

@@ -7,6 +7,7 @@
 
 #include "cli/vf.h"
 #include "common/cleanup.h"
+#include "vf-manager/devlink.h"
 
 int vf_carve(struct vfm *v, const struct vf_args *a)
 {
@@ -39,8 +40,30 @@ int vf_carve(struct vfm *v, const struct vf_args *a)
 	return EXIT_DONE;
 }
 
+/* "eswitch=MODE" of a PF. */
+static int eswitch_set(struct vfm *v, const struct vf_args *a, struct bdf pf, const char *text)
+{
+	enum vfm_eswitch mode;
+	struct err e = {0};
+	bool changed;
+	int r;
+
+	if (a->n > 2)
+		return vf_usage("eswitch is a PF's, the other settings are a VF's: one at a time");
+	if (vfm_eswitch_parse(text, &mode, &e) < 0)
+		return vf_usage("%s", e.text);
+	r = vfm_eswitch_set(v, pf, mode, &changed, &e);
+	if (r < 0)
+		return vf_fail(r, &e);
+	if (!vf_flag(a, VF_OPT_QUIET))
+		printf("%s: eswitch %s%s\n", a->pos[0], vfm_eswitch_name(mode),
+			changed ? "" : " (already)");
+	return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+}
+
 int vf_set(struct vfm *v, const struct vf_args *a)
 {
+	static const char eswitch[] = "eswitch=";
 	struct vfm_settings want = {0};
 	char value[VFM_VALUE_MAX];
 	struct err e = {0};
@@ -50,6 +73,9 @@ int vf_set(struct vfm *v, const struct vf_args *a)
 
 	if (r)
 		return r;
+	for (unsigned int i = 1; i < a->n; i++)
+		if (!strncmp(a->pos[i], eswitch, strlen(eswitch)))
+			return eswitch_set(v, a, vf, a->pos[i] + strlen(eswitch));
 	for (unsigned int i = 1; i < a->n; i++)
 		if (vfm_setting_parse(a->pos[i], &want, &e) < 0)
 			return vf_usage("%s", e.text);

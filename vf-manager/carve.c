@@ -287,19 +287,26 @@ static int vfs_destroy(struct vfm *v, struct carve *c, struct err *e)
 	return 0;
 }
 
-static int refuse_if_any_held(struct vfm *v, struct carve *c, struct err *e)
+int refuse_if_any_used(
+	struct vfm *v, const struct vfm_function *pf, const char *doing, struct err *e)
 {
-	char doing[64];
 	int r = 0;
 
-	snprintf(doing, sizeof(doing), "its %u VFs would be destroyed", c->pf.num_vfs);
-	for (unsigned i = 0; r == 0 && i < c->pf.num_vfs; i++) {
+	for (unsigned i = 0; r == 0 && i < pf->num_vfs; i++) {
 		struct bdf b;
 
-		if (vf_bdf(v, c->pf.bdf, i, &b) == 0)
+		if (vf_bdf(v, pf->bdf, i, &b) == 0)
 			r = refuse_if_held(v, b, doing, e);
 	}
 	return r;
+}
+
+static int refuse_destroy(struct vfm *v, const struct carve *c, struct err *e)
+{
+	char doing[64];
+
+	snprintf(doing, sizeof(doing), "its %u VFs would be destroyed", c->pf.num_vfs);
+	return refuse_if_any_used(v, &c->pf, doing, e);
 }
 
 /* Back to c->before VFs. They are new ones: what their predecessors were given is lost. */
@@ -410,7 +417,7 @@ static int carve_locked(struct vfm *v, struct carve *c, struct vfm_carve_result 
 		return r;
 	/* Before anything that may wait for the device's lock. */
 	if (c->pf.num_vfs != c->want) {
-		r = refuse_if_any_held(v, c, e);
+		r = refuse_destroy(v, c, e);
 		if (r < 0)
 			return r;
 	}
@@ -426,7 +433,7 @@ static int carve_locked(struct vfm *v, struct carve *c, struct vfm_carve_result 
 		return links_wait(v, c, c->want, e);
 	/* Again under the lock: no bind of ours can be under way now. */
 	function_read(v, c->pf.bdf, &c->pf);
-	r = refuse_if_any_held(v, c, e);
+	r = refuse_destroy(v, c, e);
 	if (r < 0)
 		return r;
 	c->klog_fd = klog_open(v);

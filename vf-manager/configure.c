@@ -7,6 +7,9 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "vf-manager/devlink_internal.h"
+
+#define BYTES_PER_MBIT 125000u
 
 /* What one message sets. The kernel carries a message of several out in part and does not say. */
 static const uint32_t groups[] = {
@@ -27,6 +30,7 @@ struct target {
 	struct vfm_function pf;
 	unsigned index;
 	struct vfm_settings *vf; /* of all VFs of the PF */
+	struct vfm_port *port;   /* in switchdev mode, else NULL: theirs on the eswitch */
 	size_t n;
 	struct vfm_settings before;
 };
@@ -34,13 +38,90 @@ struct target {
 static void target_finish(struct target *t)
 {
 	free(t->vf);
+	free(t->port);
+}
+
+/*
+ * In switchdev mode a VF's address and rates are its port's: drivers refuse them through rtnetlink,
+ * or take them and forget them. An interface that is no switch's port needs no question.
+ */
+static int ports_alloc(struct target *t, struct err *e)
+{
+	char path[PATH_MAX], attr[VFM_NAME_MAX + 24], id[128];
+	enum vfm_eswitch mode;
+	struct devlink_handle h;
+	int r;
+
+	snprintf(attr, sizeof(attr), "net/%s/phys_switch_id", t->pf.netdev);
+	if (sysfs_read(&t->v->sys, sysfs_pci_path(t->pf.bdf, attr, path, sizeof(path)), id,
+		    sizeof(id)) <= 0)
+		return 0;
+	devlink_handle_of(t->pf.bdf, &h);
+	r = devlink_eswitch_get(t->v, &h, &mode, e);
+	if (r == -EOPNOTSUPP || (r == 0 && mode != VFM_ESWITCH_SWITCHDEV))
+		return 0;
+	if (r < 0)
+		return err_wrap(e, r, "eswitch mode of %s", t->pf.netdev);
+	t->port = calloc(t->n, sizeof(*t->port));
+	return t->port ? 0 : err_sys(e, ENOMEM, "VF ports");
+}
+
+static uint32_t mbit_of(uint64_t bytes)
+{
+	uint64_t mbit = bytes / BYTES_PER_MBIT + (bytes % BYTES_PER_MBIT != 0);
+
+	return mbit > UINT32_MAX ? UINT32_MAX : (uint32_t)mbit;
+}
+
+static int ports_read(struct target *t, struct err *e)
+{
+	struct devlink_handle h;
+	int r;
+
+	devlink_handle_of(t->pf.bdf, &h);
+	r = devlink_ports_get(t->v, &h, t->pf.bdf.fn, t->port, t->n, e);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < t->n; i++) {
+		struct vfm_settings *s = &t->vf[i];
+		const struct vfm_port *p = &t->port[i];
+
+		if (p->there && p->has_mac) {
+			memcpy(s->mac, p->mac, 6);
+			s->set |= VFM_BIT(MAC);
+		}
+		if (p->there && p->has_rate) {
+			s->min_rate = mbit_of(p->tx_share);
+			s->max_rate = mbit_of(p->tx_max);
+			s->set |= VFM_RATE_BITS;
+		}
+	}
+	return 0;
 }
 
 static int target_read(struct target *t, struct err *e)
 {
 	int r = link_get_vfs(t->v, t->pf.ifindex, t->vf, t->n, e);
 
+	if (r == 0 && t->port)
+		r = ports_read(t, e);
 	return r < 0 ? err_wrap(e, r, "read the VFs of %s", t->pf.netdev) : 0;
+}
+
+/* Set the group @bits of @s where it belongs. */
+static int group_set(struct target *t, const struct vfm_settings *s, uint32_t bits, struct err *e)
+{
+	const struct vfm_port *p = t->port ? &t->port[t->index] : NULL;
+	struct devlink_handle h;
+
+	devlink_handle_of(t->pf.bdf, &h);
+	if (p && p->there && p->has_mac && bits == VFM_BIT(MAC))
+		return devlink_port_set_mac(t->v, &h, p->index, s->mac, e);
+	if (p && p->there && p->has_rate && bits == VFM_RATE_BITS)
+		return devlink_port_set_rate(t->v, &h, p->index,
+			(uint64_t)s->min_rate * BYTES_PER_MBIT,
+			(uint64_t)s->max_rate * BYTES_PER_MBIT, e);
+	return link_set_vf(t->v, t->pf.ifindex, t->index, s, bits, e);
 }
 
 static int target_open(struct target *t, struct vfm *v, struct bdf b, struct err *e)
@@ -68,7 +149,9 @@ static int target_open(struct target *t, struct vfm *v, struct bdf b, struct err
 	t->vf = calloc(t->n, sizeof(*t->vf));
 	if (!t->vf)
 		return err_sys(e, ENOMEM, "VF settings");
-	r = target_read(t, e);
+	r = ports_alloc(t, e);
+	if (r == 0)
+		r = target_read(t, e);
 	t->before = t->vf[t->index];
 	return r;
 }
@@ -109,19 +192,27 @@ static char *group_format(const struct vfm_settings *s, uint32_t bits, char *buf
 	return buf;
 }
 
-/* Put back what the groups in @done had. What the driver did not report before it cannot be told. */
-static void undo(struct target *t, uint32_t done, struct err *e)
+/*
+ * Put back what the groups in @done had, and the one in @failed if it was changed all the same. What
+ * the driver did not report before cannot be told.
+ */
+static void undo(struct target *t, uint32_t done, uint32_t failed, struct err *e)
 {
+	const struct vfm_settings *now = &t->vf[t->index];
+	uint32_t differ = done;
+
+	if (target_read(t, NULL) == 0)
+		differ = vfm_settings_differ(&t->before, now, (done | failed) & t->before.set) |
+			 (done & ~t->before.set);
 	for (size_t i = ARRAY_SIZE(groups); i-- > 0;) {
 		struct err why = {0};
 		char text[96];
 		int r;
 
-		if (!(done & groups[i]))
+		if (!(differ & groups[i]))
 			continue;
 		group_format(&t->before, groups[i], text, sizeof(text));
-		r = t->before.set & groups[i] ? link_set_vf(t->v, t->pf.ifindex, t->index,
-							&t->before, groups[i], &why)
+		r = t->before.set & groups[i] ? group_set(t, &t->before, groups[i], &why)
 					      : err_set(&why, ENOTSUP, "it was not reported");
 		if (r < 0)
 			err_append(e, "not undone: %s before: %s",
@@ -187,18 +278,18 @@ static int target_set(
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
 		if (!(differ & groups[i]))
 			continue;
-		r = link_set_vf(t->v, t->pf.ifindex, t->index, &whole, groups[i], e);
+		r = group_set(t, &whole, groups[i], e);
 		if (r < 0) {
 			err_wrap(e, r, "VF %u of %s: %s", t->index, t->pf.netdev,
 				group_format(&whole, groups[i] & want->set, text, sizeof(text)));
-			undo(t, done, e);
+			undo(t, done, groups[i], e);
 			return r;
 		}
 		done |= groups[i];
 	}
 	r = verify(t, want, e);
 	if (r < 0)
-		undo(t, done, e);
+		undo(t, done, 0, e);
 	else if (ret_changed)
 		*ret_changed = differ;
 	return r;

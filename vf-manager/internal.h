@@ -22,7 +22,8 @@ struct vfm {
 	const volatile sig_atomic_t *cancel;
 	int lock_fd[2]; /* held locks, -1 = none: a child that blocks keeps them */
 	bool domain_exclusive;
-	struct pci_access *ids; /* pci.ids, opened when first asked */
+	struct pci_access *ids;  /* pci.ids, opened when first asked */
+	uint16_t devlink_family; /* its number while this kernel runs, 0 = not asked yet */
 };
 
 /* context.c */
@@ -53,6 +54,9 @@ int wait_until(struct vfm *v, const char *what, unsigned timeout_ms,
  */
 int call_in_child(struct vfm *v, const char *what, int (*fn)(struct vfm *v, void *arg), void *arg,
 	pid_t *ret_pid);
+/* Zeroed memory that a child of call_in_child() writes to and we read; NULL when there is none. */
+void *shared_alloc(size_t size);
+void shared_free(void *p, size_t size);
 /* A write that may block. @path is relative to the root. */
 int write_in_child(
 	struct vfm *v, const char *what, const char *path, const char *text, pid_t *ret_pid);
@@ -122,6 +126,13 @@ bool binding_is(struct vfm *v, const struct vfm_function *f, const char *driver)
 int binding_restore(struct vfm *v, struct bdf b, const struct vfm_function *before,
 	const struct journal_entry *record, struct err *e);
 
+/* carve.c */
+/*
+ * -EBUSY with what uses them when VFs of @pf are in use, else 0. @doing: what would happen to them.
+ */
+int refuse_if_any_used(
+	struct vfm *v, const struct vfm_function *pf, const char *doing, struct err *e);
+
 /* netlink.c */
 struct nl_msg;
 /* vfm_ops.talk of the kernel. */
@@ -129,7 +140,8 @@ int kernel_talk(void *ctx, int protocol, void *req, size_t len, unsigned timeout
 	void **ret_reply, size_t *ret_len);
 /*
  * Send @m (NULL: -ENOMEM) through vfm_ops.talk with the time that one request may take. *ret_reply is
- * to be freed; what it says is for the caller to read. 0 or -errno of sending and waiting.
+ * to be freed, whatever is returned; what it says is for the caller to read. 0, -EBADMSG an answer
+ * to something else, or -errno of sending and waiting.
  */
 int netlink_talk(struct vfm *v, int protocol, struct nl_msg *m, void **ret_reply, size_t *ret_len);
 /* Switch interface @ifindex on or off. */
@@ -139,6 +151,9 @@ int link_set_vf(struct vfm *v, int ifindex, unsigned vf, const struct vfm_settin
 	uint32_t bits, struct err *e);
 /* Fill @vf[0..n): what the kernel did not report is not set. */
 int link_get_vfs(struct vfm *v, int ifindex, struct vfm_settings *vf, size_t n, struct err *e);
+/* The same for what they have received and sent. */
+struct vfm_counters;
+int link_get_stats(struct vfm *v, int ifindex, struct vfm_counters *vf, size_t n, struct err *e);
 
 /* klog.c: the kernel's messages from here on. */
 int klog_open(struct vfm *v);

@@ -2,6 +2,7 @@
 #include "vf-manager/internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/netlink.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
@@ -129,12 +130,42 @@ int kernel_talk(void *ctx, int protocol, void *req, size_t len, unsigned timeout
 	return 0;
 }
 
+/* Does every message of the answer have the request's number? What is behind them is for others. */
+static bool answers(const struct nlmsghdr *request, const void *reply, size_t len)
+{
+	const struct nlmsghdr *h = reply;
+	int left = len > INT_MAX ? INT_MAX : (int)len;
+
+	for (; nlmsg_ok(h, left); h = nlmsg_next((struct nlmsghdr *)h, &left))
+		if (h->nlmsg_seq != request->nlmsg_seq)
+			return false;
+	return true;
+}
+
 int netlink_talk(struct vfm *v, int protocol, struct nl_msg *m, void **ret_reply, size_t *ret_len)
 {
-	if (!m)
-		return -ENOMEM;
-	return v->ops->talk(v->ops_ctx, protocol, nlmsg_hdr(m), nlmsg_hdr(m)->nlmsg_len,
-		TALK_TIMEOUT_MS, ret_reply, ret_len);
+	struct nlmsghdr *h = m ? nlmsg_hdr(m) : NULL;
+	int r = -ENOMEM;
+
+	*ret_reply = NULL;
+	*ret_len = 0;
+	if (h)
+		r = v->ops->talk(
+			v->ops_ctx, protocol, h, h->nlmsg_len, TALK_TIMEOUT_MS, ret_reply, ret_len);
+	return r == 0 && !answers(h, *ret_reply, *ret_len) ? -EBADMSG : r;
+}
+
+/* What a request came to: @r, or the kernel's answer in @said. */
+static int finish(int r, const struct err *said, struct err *e)
+{
+	if (r >= 0)
+		return 0;
+	err_sys(e, -r, "rtnetlink");
+	if (said->code)
+		err_append(e, "%s", said->text);
+	if (*explain(VFM_AT_RTNETLINK, -r, ""))
+		err_append(e, "%s", explain(VFM_AT_RTNETLINK, -r, ""));
+	return r;
 }
 
 static int talk(struct vfm *v, struct nl_msg *m, int ifindex, struct vfm_settings *vf, size_t n,
@@ -143,19 +174,24 @@ static int talk(struct vfm *v, struct nl_msg *m, int ifindex, struct vfm_setting
 	_cleanup_free_ void *reply = NULL;
 	struct err said = {0};
 	size_t len;
-	int r;
+	int r = netlink_talk(v, NETLINK_ROUTE, m, &reply, &len);
 
-	r = netlink_talk(v, NETLINK_ROUTE, m, &reply, &len);
 	if (r >= 0)
 		r = vf_reply_decode(reply, len, ifindex, vf, n, &said);
+	return finish(r, &said, e);
+}
+
+int link_get_stats(struct vfm *v, int ifindex, struct vfm_counters *vf, size_t n, struct err *e)
+{
+	_cleanup_(cleanup_msg) struct nl_msg *m = vf_stats_encode(ifindex);
+	_cleanup_free_ void *reply = NULL;
+	struct err said = {0};
+	size_t len;
+	int r = netlink_talk(v, NETLINK_ROUTE, m, &reply, &len);
+
 	if (r >= 0)
-		return 0;
-	err_sys(e, -r, "rtnetlink");
-	if (said.code)
-		err_append(e, "%s", said.text);
-	if (*explain(VFM_AT_RTNETLINK, -r, ""))
-		err_append(e, "%s", explain(VFM_AT_RTNETLINK, -r, ""));
-	return r;
+		r = vf_stats_decode(reply, len, ifindex, vf, n, &said);
+	return finish(r, &said, e);
 }
 
 int link_set_up(struct vfm *v, int ifindex, bool up, struct err *e)

@@ -11,6 +11,8 @@
 #include <netlink/msg.h>
 #include <string.h>
 
+#include "vf-manager/nlreply.h"
+
 static struct nl_msg *link_msg(int type, int flags, const struct ifinfomsg *ifi)
 {
 	struct nl_msg *m = nlmsg_alloc_simple(type, NLM_F_REQUEST | flags);
@@ -102,50 +104,27 @@ struct nl_msg *vf_set_encode(int ifindex, unsigned vf, const struct vfm_settings
 	return m;
 }
 
-struct nl_msg *vf_query_encode(int ifindex)
+static struct nl_msg *query_encode(int ifindex, uint32_t mask)
 {
 	struct ifinfomsg ifi = {.ifi_index = ifindex};
 	struct nl_msg *m = link_msg(RTM_GETLINK, 0, &ifi);
 
-	/* Statistics double the size, and the nest that holds all VFs has a 16-bit length. */
-	if (m && nla_put_u32(m, IFLA_EXT_MASK, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS) < 0) {
+	if (m && nla_put_u32(m, IFLA_EXT_MASK, mask) < 0) {
 		nlmsg_free(m);
 		m = NULL;
 	}
 	return m;
 }
 
-static int error_decode(const struct nlmsghdr *h, struct err *e)
+struct nl_msg *vf_query_encode(int ifindex)
 {
-	const struct nlmsgerr *ne = (const void *)(h + 1);
-	size_t len = h->nlmsg_len - sizeof(*h), skip = sizeof(*ne);
-	const struct nlattr *a;
-	int rem, code;
+	/* Statistics double the size, and the nest that holds all VFs has a 16-bit length. */
+	return query_encode(ifindex, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS);
+}
 
-	if (len < sizeof(*ne))
-		return -EBADMSG;
-	code = ne->error;
-	if (code > 0 || code < -4095)
-		return -EBADMSG;
-	if (code == 0 || !(h->nlmsg_flags & NLM_F_ACK_TLVS))
-		return code;
-	/* The request follows the header unless it was capped. */
-	if (!(h->nlmsg_flags & NLM_F_CAPPED)) {
-		if (ne->msg.nlmsg_len < sizeof(*h) || ne->msg.nlmsg_len > len)
-			return code;
-		skip += NLMSG_ALIGN(ne->msg.nlmsg_len - sizeof(*h));
-	}
-	if (skip >= len)
-		return code;
-	nla_for_each_attr(a, (struct nlattr *)((char *)ne + skip), (int)(len - skip), rem)
-	{
-		if (nla_type(a) == NLMSGERR_ATTR_MSG) {
-			err_set(e, -code, "the kernel says: %.*s", nla_len(a),
-				(const char *)nla_data(a));
-			break;
-		}
-	}
-	return code;
+struct nl_msg *vf_stats_encode(int ifindex)
+{
+	return query_encode(ifindex, RTEXT_FILTER_VF);
 }
 
 /* The VF an attribute is about, if it is @size bytes at least; they all begin with its number. */
@@ -243,32 +222,25 @@ static void attr_decode(const struct nlattr *a, uint32_t vf, struct vfm_settings
 #undef IS
 }
 
-/* A record is the VF's whose address it gives. Returns false when it gives none. */
-static bool info_decode(
-	const struct nlattr *info, struct vfm_settings *vf, size_t n, uint32_t *ret_vf)
+/* The VF a record is of, which its address says; false when it gives none. */
+static bool record_number(const struct nlattr *info, uint32_t *ret_vf)
 {
 	const struct nlattr *a;
-	bool found = false;
 	int rem;
 
-	nla_for_each_nested(a, (struct nlattr *)info, rem)
-	{
-		if (nla_type(a) == IFLA_VF_MAC && about(a, sizeof(struct ifla_vf_mac), ret_vf)) {
-			found = true;
-			break;
-		}
-	}
-	if (!found || *ret_vf >= n)
-		return found;
-	nla_for_each_nested(a, (struct nlattr *)info, rem) attr_decode(a, *ret_vf, &vf[*ret_vf]);
-	return true;
+	nla_for_each_nested(a, (struct nlattr *)info,
+		rem) if (nla_type(a) == IFLA_VF_MAC &&
+			 about(a, sizeof(struct ifla_vf_mac), ret_vf)) return true;
+	return false;
 }
 
 /*
- * @left: bytes from the first record to the end of the message. Behind the length the list claims,
- * what looks like the record of the next VF is believed to be it.
+ * Call @fn for each record of a list of VFs. @left: bytes from the first record to the end of the
+ * message. Behind the length the list claims, what looks like the record of the next VF is believed
+ * to be it.
  */
-static void list_decode(const struct nlattr *list, int left, struct vfm_settings *vf, size_t n)
+static void records_walk(const struct nlattr *list, int left,
+	void (*fn)(const struct nlattr *info, uint32_t vf, void *arg), void *arg)
 {
 	const struct nlattr *info = nla_data(list);
 	int claimed = nla_len(list);
@@ -278,9 +250,9 @@ static void list_decode(const struct nlattr *list, int left, struct vfm_settings
 		const char *at = (const char *)info;
 		bool fits = NLA_HDRLEN + nla_len(info) <= claimed;
 
-		if (nla_type(info) == IFLA_VF_INFO && info_decode(info, NULL, 0, &number) &&
+		if (nla_type(info) == IFLA_VF_INFO && record_number(info, &number) &&
 			(fits || number == next)) {
-			info_decode(info, vf, n, &number);
+			fn(info, number, arg);
 			next = number + 1;
 		} else if (!fits) {
 			return;
@@ -290,28 +262,95 @@ static void list_decode(const struct nlattr *list, int left, struct vfm_settings
 	}
 }
 
-int vf_reply_decode(const void *reply, size_t len, int ifindex, struct vfm_settings *vf, size_t n,
-	struct err *e)
+/* Call @fn for each VF in an answer about interface @ifindex; see vf_reply_decode(). */
+static int reply_walk(const void *reply, size_t len, int ifindex,
+	void (*fn)(const struct nlattr *info, uint32_t vf, void *arg), void *arg, struct err *e)
 {
-	const struct nlmsghdr *h = reply;
-	const size_t fixed = sizeof(*h) + NLMSG_ALIGN(sizeof(struct ifinfomsg));
-	const struct ifinfomsg *ifi = (const void *)(h + 1);
+	const size_t fixed = sizeof(struct nlmsghdr) + NLMSG_ALIGN(sizeof(struct ifinfomsg));
+	struct nlreply r = {reply, len};
+	const struct ifinfomsg *ifi;
+	const struct nlmsghdr *h;
 	const struct nlattr *a;
-	int rem;
+	int rem, n = nlreply_next(&r, &h, e);
 
-	if (len < sizeof(*h) || h->nlmsg_len < sizeof(*h) || h->nlmsg_len > len ||
-		h->nlmsg_len > INT_MAX)
-		return -EBADMSG;
-	if (h->nlmsg_type == NLMSG_ERROR)
-		return error_decode(h, e);
+	if (n <= 0)
+		return len ? n : -EBADMSG;
+	ifi = (const void *)(h + 1);
 	if (h->nlmsg_type != RTM_NEWLINK || h->nlmsg_len < fixed || ifi->ifi_index != ifindex)
 		return -EBADMSG;
 	nla_for_each_attr(a, (struct nlattr *)((char *)h + fixed), (int)(h->nlmsg_len - fixed), rem)
 	{
 		if (nla_type(a) != IFLA_VFINFO_LIST)
 			continue;
-		list_decode(a, rem - NLA_HDRLEN, vf, n);
+		records_walk(a, rem - NLA_HDRLEN, fn, arg);
 		break;
 	}
 	return 0;
+}
+
+struct settings_arg {
+	struct vfm_settings *vf;
+	size_t n;
+};
+
+static void settings_decode(const struct nlattr *info, uint32_t vf, void *arg)
+{
+	const struct settings_arg *to = arg;
+	const struct nlattr *a;
+	int rem;
+
+	if (vf >= to->n)
+		return;
+	nla_for_each_nested(a, (struct nlattr *)info, rem) attr_decode(a, vf, &to->vf[vf]);
+}
+
+int vf_reply_decode(const void *reply, size_t len, int ifindex, struct vfm_settings *vf, size_t n,
+	struct err *e)
+{
+	struct settings_arg to = {vf, n};
+
+	return reply_walk(reply, len, ifindex, settings_decode, &to, e);
+}
+
+struct stats_arg {
+	struct vfm_counters *vf;
+	size_t n;
+};
+
+static void counters_decode(const struct nlattr *stats, struct vfm_counters *c)
+{
+	/* In the order of struct vfm_counters; the kernel pads between them as it likes. */
+	static const int types[VFM_COUNTERS] = {IFLA_VF_STATS_RX_PACKETS, IFLA_VF_STATS_TX_PACKETS,
+		IFLA_VF_STATS_RX_BYTES, IFLA_VF_STATS_TX_BYTES, IFLA_VF_STATS_BROADCAST,
+		IFLA_VF_STATS_MULTICAST, IFLA_VF_STATS_RX_DROPPED, IFLA_VF_STATS_TX_DROPPED};
+	const struct nlattr *a;
+	int rem;
+
+	nla_for_each_nested(a, (struct nlattr *)stats, rem)
+	{
+		for (unsigned i = 0; i < VFM_COUNTERS; i++)
+			if (nla_type(a) == types[i] && attr_u64(a, &c->value[i]))
+				c->set |= 1u << i;
+	}
+}
+
+static void stats_decode(const struct nlattr *info, uint32_t vf, void *arg)
+{
+	const struct stats_arg *to = arg;
+	const struct nlattr *a;
+	int rem;
+
+	if (vf >= to->n)
+		return;
+	to->vf[vf].seen = true;
+	nla_for_each_nested(a, (struct nlattr *)info, rem) if (nla_type(a) == IFLA_VF_STATS)
+		counters_decode(a, &to->vf[vf]);
+}
+
+int vf_stats_decode(const void *reply, size_t len, int ifindex, struct vfm_counters *vf, size_t n,
+	struct err *e)
+{
+	struct stats_arg to = {vf, n};
+
+	return reply_walk(reply, len, ifindex, stats_decode, &to, e);
 }

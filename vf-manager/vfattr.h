@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "vf-manager/internal.h"
+#include "vf-manager/stats.h"
 
 struct nl_msg;
 
@@ -23,6 +24,9 @@ struct nl_msg *vf_set_encode(int ifindex, unsigned vf, const struct vfm_settings
 /* RTM_GETLINK for the VF records of one interface, without their statistics. */
 struct nl_msg *vf_query_encode(int ifindex);
 
+/* The same with their statistics. */
+struct nl_msg *vf_stats_encode(int ifindex);
+
 /*
  * Read the answer to a request: @reply is hostile. An error message gives its negative errno, and
  * the kernel's own words in @e when it sent some; an acknowledgement 0. An RTM_NEWLINK of @ifindex
@@ -31,6 +35,9 @@ struct nl_msg *vf_query_encode(int ifindex);
  * its records are read to the end of the message as long as they are in order.
  */
 int vf_reply_decode(const void *reply, size_t len, int ifindex, struct vfm_settings *vf, size_t n,
+	struct err *e);
+/* The same for statistics: vf[i].seen tells whether there was a record of VF i. */
+int vf_stats_decode(const void *reply, size_t len, int ifindex, struct vfm_counters *vf, size_t n,
 	struct err *e);
 
 #endif

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -133,6 +134,18 @@ int call_in_child(struct vfm *v, const char *what, int (*fn)(struct vfm *v, void
 			;
 	}
 	return r;
+}
+
+void *shared_alloc(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+void shared_free(void *p, size_t size)
+{
+	munmap(p, size);
 }
 
 struct child_write {

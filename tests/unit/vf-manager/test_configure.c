@@ -325,6 +325,7 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 30);
 	tcase_add_loop_test(t, a_word_that_is_read_is_written_the_same, 0, ARRAY_SIZE(good_words));
 	tcase_add_loop_test(
 		t, a_word_that_means_nothing_is_refused_with_what_would, 0, ARRAY_SIZE(bad_words));
