@@ -106,15 +106,15 @@ static void function_rule(
 		step_set(s, ACS_UNKNOWN,
 			"does not show its config space, and its device has other functions (run "
 			"as root)");
-	else if (c->port == VFM_PORT_CONVENTIONAL)
+	else if (c->port == VFM_PORT_CONVENTIONAL || c->port == VFM_PORT_TO_PCI ||
+		 c->port == VFM_PORT_FROM_PCI)
 		step_set(s, ACS_OPEN, "is a conventional PCI device of several functions");
 	else if (c->port == VFM_PORT_INTEGRATED && vendor == VENDOR_INTEL)
 		/* VT-d 3.1 §3.16 wants it of Intel's root complexes. */
 		step_set(s, ACS_KEEPS, "is in Intel's root complex, which sends requests up");
 	else
 		flags_rule(c, s);
-	if (siblings && s->state == ACS_OPEN && s->has_cap == false &&
-		c->port != VFM_PORT_CONVENTIONAL)
+	if (s->state == ACS_OPEN && c->acs == VFM_NO && s->off)
 		step_set(s, ACS_OPEN, "has no ACS, and its device has other functions");
 }
 

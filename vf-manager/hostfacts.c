@@ -157,18 +157,41 @@ static bool all_digits(const char *s, size_t len)
 	return len > 0;
 }
 
-static bool starts(const char *s, size_t len, const char *with)
+void interrupt_count(const char *chip, const char *action, struct irq_facts *f)
 {
-	return len >= strlen(with) && !strncmp(s, with, strlen(with));
+	char text[sizeof(f->plain_name)];
+
+	if (!strncmp(chip, "IR-IO-APIC", 10) || !strncmp(chip, "IR-PCI-MSI", 10)) {
+		f->remapped++;
+	} else if (!strncmp(chip, "ITS-", 4)) {
+		f->its++;
+	} else if (!strncmp(chip, "IO-APIC", 7) || !strncmp(chip, "PCI-MSI", 7)) {
+		/* AMD's IOMMU does not remap its own. */
+		if (!strncmp(action, "AMD-Vi", 6))
+			return;
+		if (f->plain++)
+			return;
+		snprintf(text, sizeof(text), "%.24s of %.24s", chip, action);
+		copy_printable(f->plain_name, sizeof(f->plain_name), text);
+	}
+}
+
+static void token_copy(char *to, size_t size, const char *token, size_t len)
+{
+	len = len < size ? len : size - 1;
+	memcpy(to, token, len);
+	to[len] = '\0';
 }
 
 /* "  24:   17    0  IR-PCI-MSI 458752-edge  eth0", with @cpus counts. */
 static void irq_line(const char *s, const char *end, unsigned cpus, struct irq_facts *f)
 {
-	const char *token, *chip, *last;
-	size_t len = token_next(&s, end, &token), chip_len;
+	size_t len, last_len = 0;
+	char chip[32], action[64];
+	const char *token, *last;
 
 	/* NMI, LOC and so on have words of their own. */
+	len = token_next(&s, end, &token);
 	if (len < 2 || token[len - 1] != ':' || !all_digits(token, len - 1))
 		return;
 	for (unsigned i = 0; i < cpus; i++) {
@@ -180,33 +203,14 @@ static void irq_line(const char *s, const char *end, unsigned cpus, struct irq_f
 	 * What follows the chip is text of drivers and of whoever names interfaces: it must not be
 	 * taken for one.
 	 */
-	chip_len = token_next(&s, end, &chip);
-	if (starts(chip, chip_len, "IR-IO-APIC") || starts(chip, chip_len, "IR-PCI-MSI")) {
-		f->remapped++;
-		return;
-	}
-	if (starts(chip, chip_len, "ITS-")) {
-		f->its++;
-		return;
-	}
-	if (!starts(chip, chip_len, "IO-APIC") && !starts(chip, chip_len, "PCI-MSI"))
-		return;
-	last = token = chip;
-	for (len = chip_len; len; len = token_next(&s, end, &token)) {
+	len = token_next(&s, end, &token);
+	token_copy(chip, sizeof(chip), token, len);
+	for (last = token; len; len = token_next(&s, end, &token)) {
 		last = token;
-		/* AMD's IOMMU does not remap its own. */
-		if (starts(token, len, "AMD-Vi") && starts(chip, chip_len, "PCI-MSI"))
-			return;
+		last_len = len;
 	}
-	if (f->plain++)
-		return;
-	snprintf(f->plain_name, sizeof(f->plain_name), "%.*s of %.*s",
-		(int)(chip_len < 24 ? chip_len : 24), chip,
-		(int)(end - last < 24 ? end - last : 24), last);
-	for (char *c = f->plain_name; *c; c++) {
-		if (!isprint((unsigned char)*c))
-			*c = '?';
-	}
+	token_copy(action, sizeof(action), last, last_len);
+	interrupt_count(chip, action, f);
 }
 
 void interrupts_parse(const char *text, size_t len, struct irq_facts *ret)
@@ -218,7 +222,7 @@ void interrupts_parse(const char *text, size_t len, struct irq_facts *ret)
 
 	eol = memchr(s, '\n', len);
 	while (eol && (n = token_next(&s, eol, &token)) > 0) {
-		if (!starts(token, n, "CPU") || !all_digits(token + 3, n - 3)) {
+		if (n < 4 || strncmp(token, "CPU", 3) || !all_digits(token + 3, n - 3)) {
 			cpus = 0;
 			break;
 		}

@@ -34,6 +34,8 @@ struct irq_facts {
 	char plain_name[64];           /* the first without: its chip and what it is for */
 };
 
+/* Count one interrupt by its chip; @action is who asked for it. */
+void interrupt_count(const char *chip, const char *action, struct irq_facts *f);
 /* All zero when nothing can be told. @text need not end in NUL nor in a whole line. */
 void interrupts_parse(const char *text, size_t len, struct irq_facts *ret);
 

@@ -119,10 +119,12 @@ static void viable_find(const struct subject *s, struct vfm_findings *to)
 		snprintf(remedy, sizeof(remedy), "%s %s%s", first->bridge ? "unbind" : "bind",
 			first->name,
 			first->bridge ? " from its driver"
-				      : " to vfio-pci too, or move the device to another slot");
+				      : " to vfio-pci too (viaduct vf bind --whole), or move the "
+					"device to another slot");
 		vfm_finding_add(to, "group-viable", VFM_FAIL, s->source, remedy,
-			"group %d%s%s%s cannot be given to a guest: %s does DMA of its own",
-			g->number, *g->type ? " (" : "", g->type, *g->type ? ")" : "", names);
+			"group %d%s%s%s cannot be given to a guest: %s %s", g->number,
+			*g->type ? " (" : "", g->type, *g->type ? ")" : "", names,
+			n == 1 ? "does DMA of its own" : "do DMA of their own");
 		return;
 	}
 	vfm_finding_add(to, "group-viable", VFM_PASS, s->source, NULL,
@@ -440,7 +442,8 @@ static void fault_find(struct vfm *v, const struct subject *s, struct vfm_findin
 	int r = klog_walk(v, fault_line, &f);
 
 	if (r < 0)
-		vfm_finding_add(to, "dma-fault", VFM_SKIP, source, "run as root",
+		vfm_finding_add(to, "dma-fault", VFM_SKIP, source,
+			r == -EPERM || r == -EACCES ? "run as root" : NULL,
 			"the kernel log cannot be read: %s", strerror(-r));
 	else if (f.n)
 		vfm_finding_add(to, "dma-fault", VFM_WARN, source,

@@ -31,7 +31,8 @@ struct host {
 	int groups, no_iommu_groups; /* -1: cannot be listed */
 	char no_iommu_group[16];     /* one of them */
 	struct irq_facts irq;
-	bool klog_seen;
+	const char *irq_source;
+	int klog_code;
 	char ir_on[160], ir_off[160]; /* what the log said of it, "" = nothing */
 	bool acs_warned;
 	enum vfm_tri remapping;
@@ -147,13 +148,38 @@ static void klog_line(void *arg, const char *text)
 		h->acs_warned = true;
 }
 
+/* The same from another place; sandboxes hide /proc/interrupts. */
+static void irq_chips_read(struct vfm *v, struct host *h)
+{
+	_cleanup_names_ char **names = NULL;
+
+	if (sysfs_list(&v->sys, "sys/kernel/irq", &names) < 0)
+		return;
+	for (char **n = names; *n; n++) {
+		char path[PATH_MAX], chip[64], what[64];
+
+		snprintf(path, sizeof(path), "sys/kernel/irq/%s/chip_name", *n);
+		if (sysfs_read(&v->sys, path, chip, sizeof(chip)) <= 0)
+			continue;
+		snprintf(path, sizeof(path), "sys/kernel/irq/%s/actions", *n);
+		if (sysfs_read(&v->sys, path, what, sizeof(what)) < 0)
+			*what = '\0';
+		interrupt_count(chip, what, &h->irq);
+	}
+}
+
 static void irq_read(struct vfm *v, struct host *h)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t len;
 
+	h->irq_source = "/proc/interrupts";
 	if (head_read(v, "proc/interrupts", INTERRUPTS_MAX, &text, &len) == 0)
 		interrupts_parse(text, len, &h->irq);
+	if (h->irq.remapped || h->irq.plain || h->irq.its)
+		return;
+	h->irq_source = "/sys/kernel/irq/*/chip_name";
+	irq_chips_read(v, h);
 }
 
 static bool iommu_in_use(const struct host *h)
@@ -282,7 +308,7 @@ static void remapped_find(const struct host *h, struct vfm_findings *to)
 	bool seen = h->irq.remapped || h->irq.its;
 
 	vfm_finding_add(to, "interrupt-remapping", h->cmdline.intremap_nosid ? VFM_WARN : VFM_PASS,
-		seen ? "/proc/interrupts" : "/dev/kmsg",
+		seen ? h->irq_source : "/dev/kmsg",
 		"take intremap=nosid off the kernel's command line",
 		"interrupts are remapped: %s%s%s",
 		h->cmdline.intremap_nosid ? "but intremap=nosid lets a device raise those of others"
@@ -295,11 +321,10 @@ static void remapping_find(struct host *h, struct vfm_findings *to)
 	static const char fix[] =
 		"switch on interrupt remapping (VT-d, x2APIC) in the firmware; take intremap=off "
 		"off the kernel's command line";
-	static const char irqs[] = "/proc/interrupts";
 
 	if (h->irq.remapped && h->irq.plain) {
 		h->remapping = VFM_UNKNOWN;
-		prove(vfm_finding_add(to, "interrupt-remapping", VFM_WARN, irqs, fix,
+		prove(vfm_finding_add(to, "interrupt-remapping", VFM_WARN, h->irq_source, fix,
 			"%u interrupts are remapped, %u are not (%s)", h->irq.remapped,
 			h->irq.plain, h->irq.plain_name));
 	} else if (h->irq.remapped || h->irq.its || (no_word_against(h) && *h->ir_on)) {
@@ -307,7 +332,7 @@ static void remapping_find(struct host *h, struct vfm_findings *to)
 		remapped_find(h, to);
 	} else if (h->irq.plain) {
 		h->remapping = VFM_NO;
-		vfm_finding_add(to, "interrupt-remapping", VFM_FAIL, irqs, fix,
+		vfm_finding_add(to, "interrupt-remapping", VFM_FAIL, h->irq_source, fix,
 			"interrupts are not remapped (%s)%s: a guest's device can raise any "
 			"interrupt of the host",
 			h->irq.plain_name, remapping_reason(h));
@@ -322,8 +347,11 @@ static void remapping_find(struct host *h, struct vfm_findings *to)
 	} else {
 		h->remapping = VFM_UNKNOWN;
 		prove(vfm_finding_add(to, "interrupt-remapping", VFM_SKIP,
-			"/proc/interrupts, /dev/kmsg, /sys/class/iommu/*/intel-iommu/ecap",
-			"run as root, so that the kernel log can be read",
+			"/proc/interrupts, /sys/kernel/irq, /dev/kmsg, "
+			"/sys/class/iommu/*/intel-iommu/ecap",
+			h->klog_code == -EPERM || h->klog_code == -EACCES
+				? "run as root, so that the kernel log can be read"
+				: NULL,
 			"unknown: neither the interrupts nor the log tell%s",
 			h->can_ir ? ", only that the IOMMU could remap them" : ""));
 	}
@@ -395,7 +423,7 @@ int vfm_isolate_host(struct vfm *v, struct vfm_findings *to, struct err *e)
 	units_read(v, h);
 	groups_read(v, h);
 	irq_read(v, h);
-	h->klog_seen = klog_walk(v, klog_line, h) == 0;
+	h->klog_code = klog_walk(v, klog_line, h);
 	iommu_find(h, to);
 	options_find(h, to);
 	no_iommu_find(v, h, to);

@@ -11,6 +11,8 @@
 #include "common/bytes.h"
 #include "common/cleanup.h"
 #include "tests/fakes/pci_kernel.h"
+#include "tests/unit/vf-manager/topologies/topology.h"
+#include "vf-manager/acs.h"
 #include "vf-manager/isolate.h"
 
 #define GROUPS "sys/kernel/iommu_groups/"
@@ -187,7 +189,7 @@ static enum vfm_status isolate(const char *name)
 
 #define RP "pci0000:00/0000:00:1c.0"
 
-struct topology {
+struct machine {
 	const char *name;
 	struct device d[8];
 	const char *ask;
@@ -199,7 +201,7 @@ struct topology {
 	} expect[4];
 };
 
-static const struct topology topologies[] = {
+static const struct machine machines[] = {
 	{"a VF behind a root port with ACS",
 		{{RP, ROOT, true, ALL, ALL, 1, "pcieport"},
 			{RP "/0000:01:00.0", EP, false, NONE, 0, 2, "igb"},
@@ -332,9 +334,9 @@ static const struct topology topologies[] = {
 			{"iommu", VFM_FAIL, "does not use"}}},
 };
 
-START_TEST(topology_gets_its_verdict)
+START_TEST(machine_gets_its_verdict)
 {
-	const struct topology *t = &topologies[_i];
+	const struct machine *t = &machines[_i];
 	enum vfm_status got;
 
 	for (size_t i = 0; i < ARRAY_SIZE(t->d) && t->d[i].path; i++)
@@ -394,6 +396,9 @@ static const struct {
 	{"proc/interrupts", interrupts_plain, VFM_FAIL, "interrupt-remapping", VFM_FAIL,
 		"IO-APIC of i8042"},
 	{"proc/interrupts", "", VFM_WARN, "interrupt-remapping", VFM_SKIP, "only that the IOMMU"},
+	/* The text after the number of one processor would be the chip of another. */
+	{"proc/interrupts", " CPU0 CPU1\n 1: 0 IR-IO-APIC 1-edge x\n", VFM_WARN,
+		"interrupt-remapping", VFM_SKIP, "unknown"},
 	{"proc/interrupts", "  CPU0\n  1: 0 IR-IO-APIC 1-edge x\n  2: 0 PCI-MSI 2-edge nvme0q0\n",
 		VFM_WARN, "interrupt-remapping", VFM_WARN, "nvme0q0"},
 	{"proc/interrupts", "  CPU0\n  1: 0 IR-IO-APIC 1-edge x\n  2: 0 PCI-MSI 4096-edge AMD-Vi\n",
@@ -427,6 +432,165 @@ static const struct {
 		VFM_PASS, "dma-fault", VFM_PASS, ""},
 };
 
+/* Where /proc/interrupts is hidden. */
+START_TEST(interrupt_remapping_is_read_from_sysfs_too)
+{
+	plain_host();
+	fake_remove(&k, "proc/interrupts");
+	put("IR-PCI-MSI-0000:01:00.0\n", "sys/kernel/irq/24/chip_name");
+	put("PCI-MSI\n", "sys/kernel/irq/25/chip_name");
+	put("AMD-Vi0-Evt\n", "sys/kernel/irq/25/actions");
+	put("\n", "sys/kernel/irq/26/chip_name");
+	ck_assert_int_eq(isolate("0000:01:10.0"), VFM_PASS);
+	ck_assert_str_eq(find("interrupt-remapping")->source, "/sys/kernel/irq/*/chip_name");
+	put("PCI-MSI-0000:02:00.0\n", "sys/kernel/irq/27/chip_name");
+	put("nvme0q0\n", "sys/kernel/irq/27/actions");
+	ck_assert_int_eq(isolate("0000:01:10.0"), VFM_WARN);
+	expect("interrupt-remapping", VFM_WARN, "nvme0q0");
+}
+END_TEST
+
+/* With nothing to see at all the log is believed, but no process that writes into it. */
+START_TEST(interrupt_remapping_is_read_from_the_kernels_log_last)
+{
+	plain_host();
+	fake_remove(&k, "proc/interrupts");
+	fake_puts(&k, "dev/kmsg", "12,1,1,-;DMAR-IR: Enabled IRQ remapping in x2apic mode\n");
+	ck_assert_int_eq(isolate("0000:01:10.0"), VFM_WARN);
+	expect("interrupt-remapping", VFM_SKIP, "unknown");
+	fake_puts(&k, "dev/kmsg", "6,1,1,-;DMAR-IR: Enabled IRQ remapping in x2apic mode\n");
+	ck_assert_int_eq(isolate("0000:01:10.0"), VFM_PASS);
+	expect("interrupt-remapping", VFM_PASS, "x2apic");
+	fake_puts(&k, "dev/kmsg", "[    0.5] AMD-Vi: Interrupt remapping enabled\n");
+	ck_assert_int_eq(isolate("0000:01:10.0"), VFM_PASS);
+	/* A unit that cannot says more than a line of the log. */
+	fake_puts(&k, "sys/class/iommu/dmar1/intel-iommu/ecap", "f020d7\n");
+	ck_assert_int_eq(isolate("0000:01:10.0"), VFM_FAIL);
+	expect("interrupt-remapping", VFM_FAIL, "cannot");
+}
+END_TEST
+
+/* Linux's rule in other words: drivers/pci/pci.c, pci_acs_enabled(), without its quirks. */
+static enum acs_state acs_by_hand(const struct vfm_caps *c, bool through, bool siblings)
+{
+	bool flags = c->port == VFM_PORT_ROOT || c->port == VFM_PORT_DOWNSTREAM;
+
+	if (!through && !siblings)
+		return ACS_KEEPS;
+	if (c->port == VFM_PORT_UNKNOWN)
+		return ACS_UNKNOWN;
+	if (c->port == VFM_PORT_TO_PCI || c->port == VFM_PORT_FROM_PCI ||
+		c->port == VFM_PORT_CONVENTIONAL)
+		return ACS_OPEN;
+	if (through && (c->port == VFM_PORT_ENDPOINT || c->port == VFM_PORT_INTEGRATED))
+		return ACS_OPEN;
+	if (!flags && !siblings && !c->multifunction)
+		return ACS_KEEPS;
+	if (c->acs == VFM_UNKNOWN)
+		return ACS_UNKNOWN;
+	if (c->acs == VFM_NO)
+		return ACS_OPEN;
+	for (unsigned bit = 0; bit < 16; bit++) {
+		if ((ALL >> bit & 1) && (c->acs_cap >> bit & 1) && !(c->acs_ctl >> bit & 1))
+			return ACS_OPEN;
+	}
+	return ACS_KEEPS;
+}
+
+START_TEST(acs_rule_is_that_of_linux)
+{
+	unsigned checked = 0;
+
+	for (unsigned n = 0; n < 9u << 13; n++) {
+		struct vfm_caps c = {.port = (enum vfm_port_type)(n >> 13),
+			.multifunction = n >> 12 & 1,
+			.acs = (enum vfm_tri)(n >> 10 & 3)};
+		/* SV, RR, CR and UF are bits 0, 2, 3, 4; TB, which nobody asks for, is bit 1. */
+		static const uint16_t sets[] = {0, ALL, PCI_ACS_SV, ALL & ~PCI_ACS_SV,
+			PCI_ACS_RR | PCI_ACS_CR, ALL & ~PCI_ACS_RR, ALL & ~PCI_ACS_CR,
+			ALL & ~PCI_ACS_UF, ALL | PCI_ACS_TB, PCI_ACS_TB};
+		bool through = n & 1, siblings = n >> 1 & 1;
+		enum acs_state want;
+
+		if (n >> 10 & 1 && n >> 11 & 1)
+			continue;
+		if ((n >> 2 & 0xf) >= ARRAY_SIZE(sets) || (n >> 6 & 0xf) >= ARRAY_SIZE(sets))
+			continue;
+		c.acs_cap = sets[n >> 2 & 0xf];
+		c.acs_ctl = sets[n >> 6 & 0xf];
+		want = acs_by_hand(&c, through, siblings);
+		for (unsigned intel = 0; intel < 2; intel++) {
+			struct acs_step got = {0};
+
+			acs_rule(&c, intel ? 0x8086 : 0x1022, through, siblings, &got);
+			checked++;
+			if (intel && !through && c.port == VFM_PORT_INTEGRATED)
+				want = ACS_KEEPS;
+			/* Doubt is ours: Linux is content there. */
+			if (got.state == ACS_DOUBT)
+				got.state = ACS_KEEPS;
+			ck_assert_msg(got.state == want, "%x: %d, not %d (%s)", n, got.state, want,
+				got.why);
+			ck_assert(*got.why);
+		}
+	}
+	ck_assert_uint_gt(checked, 10000);
+}
+END_TEST
+
+/* Recorded machines: topologies/. */
+static const struct {
+	const char *topology, *bdf, *id;
+	enum vfm_status status;
+	const char *text;
+} recorded[] = {
+	{"shared-root-port", "0000:02:00.0", "group-viable", VFM_FAIL, "0000:01:00.0 (igb)"},
+	{"shared-root-port", "0000:02:00.0", "acs-path", VFM_WARN,
+		"0000:00:02.3 (root port) has no ACS"},
+	{"shared-root-port", "0000:00:10.0", "group-viable", VFM_PASS, "with xhci_hcd"},
+	{"multifunction", "0000:01:00.0", "group-viable", VFM_FAIL, "0000:01:00.1 (i40e)"},
+	{"multifunction", "0000:01:00.0", "acs-path", VFM_WARN,
+		"0000:00:01.0 (root port) has no ACS;"},
+	{"multifunction", "0000:03:00.0", "acs-path", VFM_PASS, "0000:00:1b.0"},
+	{"conventional-bridge", "0000:06:0d.1", "group-viable", VFM_FAIL, "snd_emu10k1"},
+	{"conventional-bridge", "0000:06:0d.0", "group-shared", VFM_WARN, "0000:06:0d.1"},
+	{"conventional-bridge", "0000:06:0d.0", "acs-path", VFM_WARN, "0000:00:1e.0"},
+	{"rmrr", "0000:01:00.0", "reserved-regions", VFM_FAIL, "0x79efd000-0x79efffff"},
+	{"rmrr", "0000:00:1a.0", "reserved-regions", VFM_PASS, "ends with the host's driver"},
+	{"sriov-64", "0000:5e:00.0", "acs-path", VFM_PASS, "0000:5d:00.0"},
+	{"sriov-64", "0000:5e:04.7", "pf-vf-group", VFM_PASS, "0000:5e:00.0"},
+	{"sriov-64", "0000:5e:04.7", "group-shared", VFM_PASS, "group"},
+	{"sriov-64", "0000:5e:02.0", "acs-path", VFM_PASS, "0000:5d:00.0"},
+	{"next-bus", "0000:3c:10.0", "acs-path", VFM_PASS, "0000:3a:00.0"},
+	{"x58-82576", "0000:09:10.0", "group-viable", VFM_FAIL, "in no IOMMU group"},
+	{"x58-82576", "0000:09:10.0", "iommu", VFM_FAIL, "no IOMMU"},
+	{"x58-82576", "0000:09:10.0", "acs-path", VFM_WARN, "SV RR CR UF"},
+};
+
+static const char *const recordings[] = {"shared-root-port", "multifunction", "conventional-bridge",
+	"rmrr", "sriov-64", "next-bus", "x58-82576"};
+
+START_TEST(recorded_machine_gets_its_findings)
+{
+	struct topology t;
+	unsigned checked = 0;
+
+	vfm_destroy(v);
+	topology_load(&t, recordings[_i]);
+	ck_assert_int_eq(
+		vfm_create(&(struct vfm_config){.root = t.root, .run_dir = t.run_dir}, &v, &e), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(recorded); i++) {
+		if (strcmp(recorded[i].topology, recordings[_i]))
+			continue;
+		isolate(recorded[i].bdf);
+		expect(recorded[i].id, recorded[i].status, recorded[i].text);
+		checked++;
+	}
+	ck_assert_uint_gt(checked, 0);
+	topology_finish(&t);
+}
+END_TEST
+
 START_TEST(one_change_to_a_good_host_is_found)
 {
 	plain_host();
@@ -444,9 +608,14 @@ int main(void)
 	SRunner *run;
 	int failed;
 
+	tcase_set_timeout(t, 60); /* files, thousands of them */
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_add_loop_test(t, topology_gets_its_verdict, 0, (int)ARRAY_SIZE(topologies));
+	tcase_add_loop_test(t, machine_gets_its_verdict, 0, (int)ARRAY_SIZE(machines));
 	tcase_add_test(t, host_where_nothing_is_wrong_passes);
+	tcase_add_test(t, interrupt_remapping_is_read_from_sysfs_too);
+	tcase_add_test(t, interrupt_remapping_is_read_from_the_kernels_log_last);
+	tcase_add_test(t, acs_rule_is_that_of_linux);
+	tcase_add_loop_test(t, recorded_machine_gets_its_findings, 0, (int)ARRAY_SIZE(recordings));
 	tcase_add_loop_test(t, one_change_to_a_good_host_is_found, 0, (int)ARRAY_SIZE(changes));
 	suite_add_tcase(s, t);
 	run = srunner_create(s);
