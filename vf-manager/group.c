@@ -21,6 +21,9 @@ bool vfm_driver_manages_no_dma(const char *driver)
 	char name[VFM_NAME_MAX];
 	size_t len;
 
+	/* Cut to fit, another could look like VFIO's. */
+	if (strlen(driver) >= sizeof(name))
+		return false;
 	/* Modules are written either way. */
 	snprintf(name, sizeof(name), "%s", driver);
 	for (char *c = name; *c; c++) {
@@ -147,9 +150,7 @@ static void member_read(struct vfm *v, int number, const char *name, struct vfm_
 	if (r == -ENOENT)
 		return;
 	copy_printable(m->driver, sizeof(m->driver), r < 0 || !*driver ? "?" : driver);
-	/* On the whole name: cut to fit, another could look like VFIO's. */
-	m->blocks =
-		r < 0 || strlen(driver) >= sizeof(m->driver) || !vfm_driver_manages_no_dma(driver);
+	m->blocks = r < 0 || !vfm_driver_manages_no_dma(driver);
 }
 
 static int member_cmp(const void *a, const void *b)
