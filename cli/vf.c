@@ -135,23 +135,29 @@ static const struct vf_command commands[] = {
 		"Say whether a guest that is given FUNCTION is kept from everything else.\v"
 		"FUNCTION is an address, an interface, mac= or path=. Exit status: 0 PASS, 5 WARN, "
 		"6 FAIL."},
-	{"set", vf_set, common_options, 2, VF_MAX_ARGS, "VF KEY=VALUE...",
+	{"set", vf_set, common_options, 2, VF_MAX_ARGS,
+		"VF KEY=VALUE...\nPF eswitch=legacy|switchdev",
 		"Give VF an address, a VLAN, a rate, ..., or a PF an eswitch mode: 'man "
 		"viaduct-vf-set' lists the keys."},
 	{"bind", vf_bind, bind_options, 2, 2, "VF DRIVER",
 		"Bind VF to DRIVER (vfio-pci for a guest) and remember the one it had."},
 	{"release", vf_release, common_options, 1, 1, "VF",
 		"Give VF back to the driver it had, or to none if it had none."},
+	{"export", vf_export, vf_export_options, 1, VF_MAX_ARGS, "FORMAT [FUNCTION...]",
+		"Tell device-plugin, cdi, libvirt or nova of VFs, in their own words."},
 };
 
 static void help(FILE *f)
 {
 	fputs("Usage: viaduct vf COMMAND [OPTION...] ARGUMENTS\n\n", f);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		/* Behind \v stands what only the command's own --help prints. */
-		fprintf(f, "  %-8s %-16s %.*s\n", commands[i].name, commands[i].args_doc,
+		/* Behind \v, and in further lines, stands what only the command's own --help prints. */
+		fprintf(f, "  %-8s %-22.*s %.*s\n", commands[i].name,
+			(int)strcspn(commands[i].args_doc, "\n"), commands[i].args_doc,
 			(int)strcspn(commands[i].doc, "\v"), commands[i].doc);
-	fputs("\n'viaduct vf COMMAND --help' lists the options; 'man viaduct-vf' tells more.\n", f);
+	fputs("\n'viaduct vf COMMAND --help' lists the options; 'man viaduct-vf-COMMAND' tells "
+	      "more.\n",
+		f);
 }
 
 /* Progress on one line that later output replaces; a line each 5 s where it is no terminal. */

@@ -31,6 +31,8 @@ enum vf_opt {
 	VF_OPT_JSON,
 	VF_OPT_ALL,
 	VF_OPT_WHOLE,
+	VF_OPT_NAME,
+	VF_OPT_IOMMUFD,
 	VF_OPT_COUNT
 };
 
@@ -94,5 +96,8 @@ int vf_carve(struct vfm *v, const struct vf_args *a);
 int vf_set(struct vfm *v, const struct vf_args *a);
 int vf_bind(struct vfm *v, const struct vf_args *a);
 int vf_release(struct vfm *v, const struct vf_args *a);
+/* vf_export.c */
+extern const struct argp_option vf_export_options[];
+int vf_export(struct vfm *v, const struct vf_args *a);
 
 #endif
