@@ -118,7 +118,7 @@ int vf_release(struct vfm *v, const struct vf_args *a)
 
 	if (r)
 		return r;
-	r = vfm_release(v, b, driver, &e);
+	r = vfm_release(v, b, 0, driver, &e);
 	if (r < 0)
 		return vf_fail(r, &e);
 	if (vf_flag(a, VF_OPT_QUIET))

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "vf-manager/usage.h"
 
 #define CLASS_BRIDGE    0x06
 #define NODE_TIMEOUT_MS 10000
@@ -195,7 +196,7 @@ static int check_bindable(const struct vfm_function *f, const char *driver, unsi
  * Drivers made to be forced on a device. Any other, told by an override to take a device it does
  * not know, pokes at registers it misreads.
  */
-static bool driver_takes_any(struct vfm *v, const char *driver)
+bool driver_takes_any(struct vfm *v, const char *driver)
 {
 	static const char *const names[] = {"pci-stub", "uio_pci_generic", "igb_uio"};
 
@@ -335,7 +336,8 @@ static int bind_locked(
 	}
 	if (binding_is(v, &f, driver))
 		return 0;
-	r = refuse_if_held(v, m->bdf, "its driver would be taken away", e);
+	r = vfm_refuse_if_used(
+		v, m->bdf, "its driver would be taken away", flags & VFM_BIND_FORCE, e);
 	if (r < 0)
 		return r;
 	binding_of(&f, &from);
@@ -404,6 +406,29 @@ int binding_restore(struct vfm *v, struct bdf b, const struct vfm_function *befo
 	return r < 0 ? err_wrap(e, r, "give %s back", m.name) : 0;
 }
 
+/* What a release has to do. */
+struct release {
+	struct vfm_function f;
+	struct journal_entry entry;
+	bool recorded; /* entry is the driver it had */
+};
+
+static int release_read(struct vfm *v, struct move *m, struct release *ret)
+{
+	if (function_read(v, m->bdf, &ret->f) < 0)
+		return -ENODEV;
+	ret->recorded = journal_read(v, m->bdf, JOURNAL_DRIVER, &ret->entry) == 0;
+	return 0;
+}
+
+static bool release_moves(struct vfm *v, const struct release *r)
+{
+	if (r->recorded)
+		return strcmp(r->f.driver, r->entry.value) ||
+		       strcmp(r->f.driver_override, r->entry.override);
+	return driver_is_vfio(v, r->f.driver) || driver_is_vfio(v, r->f.driver_override);
+}
+
 /* No record of ours: VFIO got it from someone else, so the kernel chooses. */
 static int release_unrecorded(
 	struct vfm *v, struct move *m, const struct vfm_function *f, struct err *e)
@@ -420,52 +445,72 @@ static int release_unrecorded(
 	return r < 0 ? r : driver_probe(v, m, "", false, e);
 }
 
-static int release_locked(struct vfm *v, struct move *m, char *ret_driver, struct err *e)
+static int release_driver(struct vfm *v, struct move *m, const struct release *rel, struct err *e)
 {
-	struct journal_entry entry;
 	struct binding from, to = {0};
-	struct vfm_function f;
 	int r;
 
-	if (function_read(v, m->bdf, &f) < 0)
-		return err_set(e, ENODEV, "no such PCI function ('viaduct vf list' shows them)");
-	r = refuse_if_held(v, m->bdf, "its driver would be taken away", e);
-	if (r == 0)
-		r = lock_domain(v, m->bdf, false, e);
-	if (r == 0)
-		r = lock_function(v, m->bdf, e);
-	if (r == 0 && function_read(v, m->bdf, &f) < 0)
-		r = err_set(e, ENODEV, "the device is gone");
-	if (r == 0)
-		r = refuse_if_held(v, m->bdf, "its driver would be taken away", e);
-	if (r < 0)
-		return r;
-	binding_of(&f, &from);
-	if (journal_read(v, m->bdf, JOURNAL_DRIVER, &entry) == 0) {
-		memcpy(to.driver, entry.value, sizeof(to.driver));
-		memcpy(to.override, entry.override, sizeof(to.override));
+	binding_of(&rel->f, &from);
+	if (rel->recorded) {
+		memcpy(to.driver, rel->entry.value, sizeof(to.driver));
+		memcpy(to.override, rel->entry.override, sizeof(to.override));
 		r = binding_set(v, m, &to, e);
 		if (r == 0)
 			journal_remove(v, m->bdf, JOURNAL_DRIVER);
 	} else {
-		r = release_unrecorded(v, m, &f, e);
+		r = release_unrecorded(v, m, &rel->f, e);
 	}
-	if (r < 0) {
+	if (r < 0)
 		binding_undo(v, m, &from, e);
+	return r;
+}
+
+/* Before the locks as well, so that whoever waits for the holder is told at once. */
+static int release_check(
+	struct vfm *v, struct move *m, const struct release *rel, bool force, struct err *e)
+{
+	if (!release_moves(v, rel))
+		return 0;
+	if (rel->f.kind == VFM_PF && rel->f.num_vfs)
+		return err_set(e, EBUSY, "it has %u VFs, which would lose their PF: carve 0 first",
+			rel->f.num_vfs);
+	return vfm_refuse_if_used(v, m->bdf, "its driver would be taken away", force, e);
+}
+
+static int release_locked(
+	struct vfm *v, struct move *m, unsigned flags, char *ret_driver, struct err *e)
+{
+	bool force = flags & VFM_RELEASE_FORCE;
+	struct release rel;
+	int r;
+
+	if (release_read(v, m, &rel) < 0)
+		return err_set(e, ENODEV, "no such PCI function ('viaduct vf list' shows them)");
+	r = force ? 0 : release_check(v, m, &rel, false, e);
+	if (r == 0)
+		r = lock_domain(v, m->bdf, false, e);
+	if (r == 0)
+		r = lock_function(v, m->bdf, e);
+	if (r == 0 && release_read(v, m, &rel) < 0)
+		r = err_set(e, ENODEV, "the device is gone");
+	if (r == 0)
+		r = release_check(v, m, &rel, force, e);
+	if (r == 0)
+		r = release_driver(v, m, &rel, e);
+	if (r < 0)
 		return r;
-	}
-	if (ret_driver && function_read(v, m->bdf, &f) == 0)
-		memcpy(ret_driver, f.driver, VFM_NAME_MAX);
+	if (ret_driver && function_read(v, m->bdf, &rel.f) == 0)
+		memcpy(ret_driver, rel.f.driver, VFM_NAME_MAX);
 	return 0;
 }
 
-int vfm_release(struct vfm *v, struct bdf b, char *ret_driver, struct err *e)
+int vfm_release(struct vfm *v, struct bdf b, unsigned flags, char *ret_driver, struct err *e)
 {
 	_drops_locks_ struct vfm *locked = v;
 	struct move m = {.bdf = b};
 	int r;
 
 	bdf_format(b, m.name);
-	r = release_locked(v, &m, ret_driver, e);
+	r = release_locked(v, &m, flags, ret_driver, e);
 	return r < 0 ? err_wrap(e, r, "release %s", m.name) : 0;
 }

@@ -62,6 +62,12 @@ int write_in_child(
 	struct vfm *v, const char *what, const char *path, const char *text, pid_t *ret_pid);
 
 /* journal.c */
+/* The runtime directory, opened; -errno. */
+int run_dir_open(struct vfm *v, bool create);
+/* flock(2) with a deadline: 0, -ETIMEDOUT, -EINTR when cancelled, or its errno. */
+int flock_wait(struct vfm *v, int fd, int how, unsigned timeout_ms);
+/* The rest of the line of @text that starts with @key, copied; false when missing or too long. */
+bool record_field(const char *text, const char *key, char *buf, size_t size);
 enum journal_kind { JOURNAL_DRIVER, JOURNAL_AUTOPROBE };
 struct journal_entry {
 	char value[VFM_NAME_MAX];    /* the driver, or the autoprobe switch */
@@ -118,7 +124,9 @@ struct holder_table *vfio_holders(struct vfm *v);
 void function_holder_in(
 	const struct holder_table *t, const struct vfm_function *f, struct holder *ret);
 
-/* bind.c: what vfm_bind() would find to be so already. */
+/* bind.c: VFIO and stubs are made to be forced on any device. */
+bool driver_takes_any(struct vfm *v, const char *driver);
+/* What vfm_bind() would find to be so already. */
 bool binding_is(struct vfm *v, const struct vfm_function *f, const char *driver);
 /*
  * Driver and override as @before has them, and @record in the journal, NULL = none. As vfm_bind().

@@ -23,7 +23,7 @@ static const char *const kind_name[] = {
 	[JOURNAL_AUTOPROBE] = "autoprobe",
 };
 
-static int run_dir_open(struct vfm *v, bool create)
+int run_dir_open(struct vfm *v, bool create)
 {
 	char path[PATH_MAX];
 	int fd;
@@ -100,8 +100,7 @@ int journal_write(struct vfm *v, struct bdf b, enum journal_kind kind,
 	return 0;
 }
 
-/* The rest of the line that starts with @key, copied; false when missing or too long. */
-static bool entry_field(const char *text, const char *key, char *buf, size_t size)
+bool record_field(const char *text, const char *key, char *buf, size_t size)
 {
 	const char *p = text, *end;
 	size_t n = strlen(key);
@@ -140,11 +139,11 @@ int journal_read(struct vfm *v, struct bdf b, enum journal_kind kind, struct jou
 	r = device_identity(v, b, id, sizeof(id));
 	if (r < 0)
 		return r;
-	if (!entry_field(text, "device", seen, sizeof(seen)) || strcmp(seen, id))
+	if (!record_field(text, "device", seen, sizeof(seen)) || strcmp(seen, id))
 		return -ENOENT;
 	if (strncmp(text, "device ", 7) || !strstr(text, "\nend\n") ||
-		!entry_field(text, "value", entry.value, sizeof(entry.value)) ||
-		!entry_field(text, "override", entry.override, sizeof(entry.override)))
+		!record_field(text, "value", entry.value, sizeof(entry.value)) ||
+		!record_field(text, "override", entry.override, sizeof(entry.override)))
 		return -ENOENT;
 	if ((*entry.value && !name_is_plain(entry.value)) ||
 		(*entry.override && !name_is_plain(entry.override)))
@@ -177,6 +176,13 @@ static int lock_try(struct vfm *v, void *arg)
 	return errno == EWOULDBLOCK || errno == EINTR ? 0 : -errno;
 }
 
+int flock_wait(struct vfm *v, int fd, int how, unsigned timeout_ms)
+{
+	struct lock_arg arg = {fd, how};
+
+	return wait_until(v, "another viaduct vf to finish", timeout_ms, lock_try, &arg);
+}
+
 /* Only for the message of those who wait; so a failure costs no more than a name. */
 static void lock_sign(int fd, pid_t pid)
 {
@@ -197,17 +203,15 @@ static int lock_take(struct vfm *v, const char *name, int how, int *ret_fd, stru
 {
 	_cleanup_fd_ int dir = run_dir_open(v, true), fd = -1;
 	struct sysfs d = {.root_fd = dir};
-	struct lock_arg arg = {.how = how};
 	char pid[16];
 	int r;
 
 	if (dir >= 0)
-		fd = openat(dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+		fd = openat(dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_sys(
 			e, dir < 0 ? -dir : errno, "lock %s/%s (run as root)", v->run_dir, name);
-	arg.fd = fd;
-	r = wait_until(v, "another viaduct vf to finish", 3000, lock_try, &arg);
+	r = flock_wait(v, fd, how, 3000);
 	if (r == -ETIMEDOUT) {
 		if (sysfs_read(&d, name, pid, sizeof(pid)) <= 0)
 			snprintf(pid, sizeof(pid), "unknown");

@@ -6,6 +6,7 @@
 #ifndef VIADUCT_VFM_USAGE_H
 #define VIADUCT_VFM_USAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "vf-manager/vfm.h"
@@ -16,8 +17,9 @@ enum vfm_use {
 	VFM_USE_MASTER =
 		1 << 2, /* ... is in a bridge, bond, ... or has a VLAN, macvlan, ... on it */
 	VFM_USE_NETNS = 1 << 3, /* ... is in another network namespace */
-	VFM_USE_LEASE = 1 << 4, /* somebody holds its lease */
+	VFM_USE_LEASE = 1 << 4, /* another process holds its lease */
 	VFM_USE_CHILD = 1 << 5, /* an RDMA or vDPA device, a mounted disk, ... is on it */
+	VFM_USE_CLAIM = 1 << 6, /* another manager (sriov-cni, libvirt) has given it to somebody */
 };
 
 struct vfm_usage {
@@ -27,7 +29,11 @@ struct vfm_usage {
 	char consequence[256]; /* "viaduct-run[412] loses its device; 10.0.0.2/24 goes" */
 };
 
-/* Not in use: uses is 0. -ENODEV. Never waits. */
+/*
+ * Not in use: uses is 0. -ENODEV; -ENOMEM; the errno of asking the kernel for addresses. Never waits
+ * for a user. Seeing other users' processes takes root; the VFIO group is opened for a moment where
+ * /proc shows no holder, as only that tells of a device passed on.
+ */
 int vfm_usage(struct vfm *v, struct bdf b, struct vfm_usage *ret, struct err *e);
 
 /*
@@ -36,5 +42,11 @@ int vfm_usage(struct vfm *v, struct bdf b, struct vfm_usage *ret, struct err *e)
  */
 int vfm_usage_many(
 	struct vfm *v, const struct bdf *b, size_t n, struct vfm_usage *ret, struct err *e);
+
+/*
+ * 0 when @b is not in use or @force. With @force what that costs is noted (struct vfm_config) before
+ * it returns. Else -EBUSY, "<doing>: <bdf> is <text>; end that first, ...", or as vfm_usage().
+ */
+int vfm_refuse_if_used(struct vfm *v, struct bdf b, const char *doing, bool force, struct err *e);
 
 #endif

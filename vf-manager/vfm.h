@@ -188,6 +188,7 @@ int vfm_set_mac(struct vfm *v, struct bdf vf, const uint8_t mac[static 6], struc
 
 enum vfm_bind_flags {
 	VFM_BIND_WHOLE = 1 << 0, /* also a function that is no VF: the host loses the device */
+	VFM_BIND_FORCE = 1 << 1, /* also one in use (usage.h); what that costs is noted before */
 };
 
 /* In place of a driver's name: no driver, or the one that the kernel chooses. */
@@ -200,16 +201,23 @@ enum vfm_bind_flags {
  * for a VF whose PF's autoprobe is off, and a failure when no driver takes it. For a VFIO driver, return
  * when its /dev/vfio node is there. Already so: no-op. On failure it is as it was, or the text says
  * what is not. -ENODEV, -ENOTSUP (a bridge; not a VF and not VFM_BIND_WHOLE; no IOMMU group for
- * VFIO), -ENOENT no such driver, -EBUSY held, or a PF that has VFs, -EIO the driver did not take it.
+ * VFIO), -ENOENT no such driver, -EBUSY in use, or a PF that has VFs (never forced), -EIO the driver
+ * did not take it.
  */
 int vfm_bind(struct vfm *v, struct bdf b, const char *driver, unsigned flags, struct err *e);
 
+enum vfm_release_flags {
+	VFM_RELEASE_FORCE = 1 << 0,       /* as VFM_BIND_FORCE */
+	VFM_RELEASE_DRIVER_ONLY = 1 << 1, /* what its PF gives it stays */
+};
+
 /*
- * Undo vfm_bind(): the driver (or none) and the override it had before the first one. A function
- * that vfm_bind() never took is given to the driver the kernel chooses if VFIO has it, else left
- * alone. Writes the driver it has now ("" = none) into @ret_driver (VFM_NAME_MAX bytes, or NULL).
- * -EBUSY held (named); on failure as for vfm_bind().
+ * Undo vfm_set() and vfm_bind(): the settings it had before the first one, and the driver (or none)
+ * and the override. A function that vfm_bind() never took is given to the driver the kernel chooses
+ * if VFIO has it, else left alone. Writes the driver it has now ("" = none) into @ret_driver
+ * (VFM_NAME_MAX bytes, or NULL). -EBUSY in use (named), or a PF that has VFs; on failure as for
+ * vfm_bind().
  */
-int vfm_release(struct vfm *v, struct bdf b, char *ret_driver, struct err *e);
+int vfm_release(struct vfm *v, struct bdf b, unsigned flags, char *ret_driver, struct err *e);
 
 #endif

@@ -265,9 +265,43 @@ static void vf_add(struct pci_kernel *k, const struct fake_pf *pf, unsigned i)
 	fake_link(k, path, target);
 }
 
+int fake_vf_ifindex(const struct fake_pf *pf, unsigned vf)
+{
+	return pf->ifindex * 1000 + (int)vf;
+}
+
+/* The interface of a VF comes with its own driver and goes with it. */
+static void vf_netdev_set(struct pci_kernel *k, const char *bdf, const char *driver)
+{
+	char path[128], text[32], phys[32];
+	const struct fake_pf *pf;
+	struct bdf b, parent;
+
+	get_link(k, phys, sizeof(phys), DEV "%s/physfn", bdf);
+	if (bdf_parse(phys, &parent) < 0 || bdf_parse(bdf, &b) < 0)
+		return;
+	snprintf(path, sizeof(path), "sys/devices/%s/net", bdf);
+	fake_remove(k, path);
+	for (unsigned i = 0; i < k->n_pfs; i++) {
+		pf = k->pf[i];
+		if (!bdf_equal(pf->bdf, parent) || !pf->netdev || !driver ||
+			strcmp(driver, pf->vf_driver))
+			continue;
+		for (unsigned vf = 0; vf < pf->total; vf++) {
+			if (!bdf_equal(fake_vf_bdf(pf, vf), b))
+				continue;
+			snprintf(text, sizeof(text), "%d\n", fake_vf_ifindex(pf, vf));
+			putf(k, text, "%s/%sv%u/ifindex", path, pf->netdev, vf);
+			putf(k, "0x1002\n", "%s/%sv%u/flags", path, pf->netdev, vf);
+		}
+	}
+}
+
 static void driver_set(struct pci_kernel *k, const char *bdf, const char *driver)
 {
 	char path[128], target[128], group[16];
+
+	vf_netdev_set(k, bdf, driver);
 
 	snprintf(path, sizeof(path), "sys/devices/%s/driver", bdf);
 	get_link(k, group, sizeof(group), "sys/devices/%s/iommu_group", bdf);

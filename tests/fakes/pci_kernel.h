@@ -4,7 +4,8 @@
  * whose writes change them as the kernel's stores would. It has
  *
  *   0000:00:1c.0  a bridge
- *   0000:01:00.0  igb, 7 VFs at 0000:01:10.0, .2, .4, ... whose driver is igbvf; interface eth0
+ *   0000:01:00.0  igb, 7 VFs at 0000:01:10.0, .2, .4, ... whose driver is igbvf; interface eth0,
+ *                 and eth0vI of VF I while igbvf has it
  *   0000:02:00.0  e1000e, no SR-IOV; interface eth1
  *
  * and whatever fake_pf_add() gives it. pci_kernel.c has the files and the stores, pci_netlink.c
@@ -81,6 +82,15 @@ struct fake_knobs {
 	unsigned rate_ignored; /* a maximum rate is acknowledged, not set */
 	bool no_devlink;       /* this kernel has no such netlink family */
 	bool eswitch_ignored;  /* a mode is acknowledged, not set */
+	/* Addresses of interfaces. */
+	struct fake_address {
+		int ifindex;
+		uint8_t family, prefix, scope; /* AF_*, length, RT_SCOPE_* */
+		uint8_t proto;                 /* IFA_PROTO, 0: not told */
+		uint8_t bytes[16];
+	} address[4];
+	unsigned n_addresses;
+	bool address_dump_cut; /* the dump of them ends without saying so */
 	struct fake_port pf[FAKE_MAX_PFS];
 };
 
@@ -101,6 +111,8 @@ unsigned fake_pf_add(struct pci_kernel *k, const struct fake_pf *pf);
 void fake_pf_remove(struct pci_kernel *k, unsigned i);
 /* The address of VF @vf of it. */
 struct bdf fake_vf_bdf(const struct fake_pf *pf, unsigned vf);
+/* Of the interface that VF @vf has while its own driver has it. */
+int fake_vf_ifindex(const struct fake_pf *pf, unsigned vf);
 /* sriov_numvfs of PF @i. */
 unsigned fake_num_vfs(struct pci_kernel *k, unsigned i);
 

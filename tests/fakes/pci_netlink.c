@@ -5,6 +5,7 @@
 #include <linux/devlink.h>
 #include <linux/genetlink.h>
 #include <linux/if.h>
+#include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
@@ -14,9 +15,10 @@
 
 #include "tests/fakes/pci_kernel.h"
 
-#define FAMILY     0x1f /* devlink's number here */
-#define ANSWER_MAX (1u << 20)
-#define MBIT       125000u /* bytes/s; the rates of this hardware are multiples of it */
+#define FAMILY         0x1f /* devlink's number here */
+#define ANSWER_MAX     (1u << 20)
+#define IFA_PROTO_TYPE 11      /* IFA_PROTO, since Linux 5.18 */
+#define MBIT           125000u /* bytes/s; the rates of this hardware are multiples of it */
 
 /* An answer of one or several messages. */
 struct answer {
@@ -278,6 +280,23 @@ static int link_set(struct pci_kernel *k, struct nlmsghdr *h)
 	return 0;
 }
 
+static void address_answer(struct answer *a, const struct nlmsghdr *h, const struct fake_address *f)
+{
+	struct nl_msg *m = message(h, RTM_NEWADDR, NLM_F_MULTI);
+	struct ifaddrmsg ifa = {
+		.ifa_family = f->family,
+		.ifa_prefixlen = f->prefix,
+		.ifa_scope = f->scope,
+		.ifa_index = (unsigned)f->ifindex,
+	};
+
+	nlmsg_append(m, &ifa, sizeof(ifa), NLMSG_ALIGNTO);
+	nla_put(m, IFA_ADDRESS, f->family == AF_INET ? 4 : 16, f->bytes);
+	if (f->proto)
+		nla_put_u8(m, IFA_PROTO_TYPE, f->proto);
+	answer_add(a, m);
+}
+
 static void route_answer(struct pci_kernel *k, struct answer *a, struct nlmsghdr *h)
 {
 	const struct ifinfomsg *ifi = nlmsg_data(h);
@@ -293,6 +312,10 @@ static void route_answer(struct pci_kernel *k, struct answer *a, struct nlmsghdr
 		return;
 	}
 	if (dump) {
+		for (unsigned i = 0; h->nlmsg_type == RTM_GETADDR && i < k->knobs->n_addresses; i++)
+			address_answer(a, h, &k->knobs->address[i]);
+		if (h->nlmsg_type == RTM_GETADDR && k->knobs->address_dump_cut)
+			return;
 		for (unsigned i = 0; h->nlmsg_type == RTM_GETLINK && i < k->n_pfs; i++)
 			if (k->pf[i]->netdev)
 				link_answer(k, a, h, i, NLM_F_MULTI);

@@ -362,7 +362,7 @@ START_TEST(carve_works_on_every_kind_of_pf)
 	ck_assert_int_eq(f.index, (int)p->total - 1);
 	ck_assert_str_eq(f.driver, "");
 	ck_assert_msg(vfm_bind(v, last, "vfio-pci", 0, &e) == 0, "%s", e.text);
-	ck_assert_msg(vfm_release(v, last, NULL, &e) == 0, "%s", e.text);
+	ck_assert_msg(vfm_release(v, last, 0, NULL, &e) == 0, "%s", e.text);
 	ck_assert_int_eq(vfm_carve(v, p->bdf, 0, 0, NULL, &e), 0);
 	ck_assert_uint_eq(fake_num_vfs(&k, i), 0);
 }
@@ -499,11 +499,11 @@ START_TEST(release_restores_what_bind_found)
 	bound = fake_state(&k);
 	ck_assert_ptr_nonnull(strstr(bound, "'vfio-pci' override 'vfio-pci' record yes"));
 	ck_assert_int_eq(vfm_bind(v, vf0, "vfio-pci", 0, &e), 0);
-	ck_assert_msg(vfm_release(v, vf0, driver, &e) == 0, "%s", e.text);
+	ck_assert_msg(vfm_release(v, vf0, 0, driver, &e) == 0, "%s", e.text);
 	ck_assert_str_eq(driver, originals[_i].driver);
 	after = fake_state(&k);
 	ck_assert_str_eq(before, after);
-	ck_assert_int_eq(vfm_release(v, vf0, driver, &e), 0);
+	ck_assert_int_eq(vfm_release(v, vf0, 0, driver, &e), 0);
 }
 END_TEST
 
@@ -514,7 +514,7 @@ START_TEST(release_without_a_record_lets_the_kernel_choose)
 	carve(2);
 	ck_assert_int_eq(vfm_bind(v, vf0, "vfio-pci", 0, &e), 0);
 	fake_remove(&k, "run/vf/0000:01:10.0.driver");
-	ck_assert_int_eq(vfm_release(v, vf0, NULL, &e), 0);
+	ck_assert_int_eq(vfm_release(v, vf0, 0, NULL, &e), 0);
 	ck_assert_int_eq(vfm_show(v, vf0, &f, &e), 0);
 	ck_assert_str_eq(f.driver, "igbvf");
 	ck_assert_str_eq(f.driver_override, "");
@@ -546,7 +546,7 @@ START_TEST(bind_takes_words_for_no_driver_and_the_kernels)
 	k.knobs->writes = 0;
 	ck_assert_msg(vfm_bind(v, vf0, t[_i].word, 0, &e) == 0, "%s", e.text);
 	ck_assert_uint_eq(k.knobs->writes, 0);
-	ck_assert_msg(vfm_release(v, vf0, NULL, &e) == 0, "%s", e.text);
+	ck_assert_msg(vfm_release(v, vf0, 0, NULL, &e) == 0, "%s", e.text);
 	after = fake_state(&k);
 	ck_assert_str_eq(before, after);
 }
@@ -590,7 +590,7 @@ START_TEST(a_damaged_record_does_not_count)
 	fake_puts(&k, "run/vf/0000:01:10.0.driver", damage[_i]);
 	ck_assert_int_eq(vfm_show(v, vf0, &f, &e), 0);
 	ck_assert(!f.taken);
-	ck_assert_int_eq(vfm_release(v, vf0, NULL, &e), 0);
+	ck_assert_int_eq(vfm_release(v, vf0, 0, NULL, &e), 0);
 }
 END_TEST
 
@@ -600,7 +600,7 @@ START_TEST(release_refuses_while_held)
 	ck_assert_int_eq(vfm_bind(v, vf0, "vfio-pci", 0, &e), 0);
 	fake_hold(&k, 77, "vmm\n", "/dev/vfio/10");
 	k.knobs->calls = 0;
-	ck_assert_int_eq(vfm_release(v, vf0, NULL, &e), -EBUSY);
+	ck_assert_int_eq(vfm_release(v, vf0, 0, NULL, &e), -EBUSY);
 	assert_says("vmm (process 77)");
 	ck_assert_int_eq(vfm_bind(v, vf0, "igbvf", 0, &e), -EBUSY);
 	ck_assert_uint_eq(k.knobs->calls, 0);
@@ -644,7 +644,7 @@ START_TEST(bind_whole_takes_a_function_that_is_no_vf)
 	struct vfm_function f;
 
 	ck_assert_int_eq(vfm_bind(v, plain, "vfio-pci", VFM_BIND_WHOLE, &e), 0);
-	ck_assert_int_eq(vfm_release(v, plain, NULL, &e), 0);
+	ck_assert_int_eq(vfm_release(v, plain, 0, NULL, &e), 0);
 	ck_assert_int_eq(vfm_show(v, plain, &f, &e), 0);
 	ck_assert_str_eq(f.driver, "e1000e");
 	fake_puts(&k, DEV "0000:02:00.0/net/eth1/flags", "0x1003\n");
@@ -738,7 +738,7 @@ static int do_bind_default(void)
 
 static int do_release(void)
 {
-	return vfm_release(v, vf0, NULL, &e);
+	return vfm_release(v, vf0, 0, NULL, &e);
 }
 
 static const struct sweep {
@@ -840,12 +840,12 @@ START_TEST(a_kill_at_any_call_can_be_cleared_up)
 		done = WIFEXITED(status);
 		k.knobs->kill_at = k.knobs->kill_after = 0;
 		if (s->carved && s->run != do_destroy && s->run != do_recarve) {
-			ck_assert_msg(vfm_release(v, vf0, NULL, &e) == 0, "%s", e.text);
+			ck_assert_msg(vfm_release(v, vf0, 0, NULL, &e) == 0, "%s", e.text);
 			ck_assert_int_eq(vfm_show(v, vf0, &f, &e), 0);
 			ck_assert_msg(!strcmp(f.driver, "igbvf"), "%s, call %u: driver '%s'",
 				s->name, n, f.driver);
 			ck_assert_str_eq(f.driver_override, "");
-			ck_assert_int_eq(vfm_release(v, vf1, NULL, &e), 0);
+			ck_assert_int_eq(vfm_release(v, vf1, 0, NULL, &e), 0);
 		}
 		carve(2);
 		carve(0);
