@@ -143,6 +143,8 @@ static const struct vf_command commands[] = {
 		"Bind VF to DRIVER (vfio-pci for a guest) and remember the one it had."},
 	{"release", vf_release, common_options, 1, 1, "VF",
 		"Give VF back to the driver it had, or to none if it had none."},
+	{"monitor", vf_monitor, vf_monitor_options, 0, 0, "",
+		"Tell what happens to SR-IOV functions, a line for each event."},
 	{"export", vf_export, vf_export_options, 1, VF_MAX_ARGS, "FORMAT [FUNCTION...]",
 		"Tell device-plugin, cdi, libvirt or nova of VFs, in their own words."},
 };

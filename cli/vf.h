@@ -32,6 +32,8 @@ enum vf_opt {
 	VF_OPT_ALL,
 	VF_OPT_WHOLE,
 	VF_OPT_NAME,
+	VF_OPT_FOR,
+	VF_OPT_TEXT,
 	VF_OPT_IOMMUFD,
 	VF_OPT_COUNT
 };
@@ -99,5 +101,8 @@ int vf_release(struct vfm *v, const struct vf_args *a);
 /* vf_export.c */
 extern const struct argp_option vf_export_options[];
 int vf_export(struct vfm *v, const struct vf_args *a);
+/* vf_monitor.c */
+extern const struct argp_option vf_monitor_options[];
+int vf_monitor(struct vfm *v, const struct vf_args *a);
 
 #endif
