@@ -538,6 +538,10 @@ static int call_begin(struct pci_kernel *k)
 	n->calls++;
 	if (n->kill_at && n->calls == n->kill_at)
 		die(k);
+	if (n->cancel_at && n->calls == n->cancel_at)
+		n->cancel = 1;
+	if (n->vanish_at && n->calls == n->vanish_at)
+		fake_pf_remove(k, 0);
 	if (!n->fail_at || n->calls < n->fail_at || n->calls > n->fail_at + n->fail_for)
 		return 0;
 	if (n->log)
@@ -552,6 +556,7 @@ static int fake_write(
 	int r = call_begin(k);
 
 	k->knobs->writes++;
+	k->knobs->changes++;
 	if (r == 0)
 		r = attribute_store(k, path, text);
 	if (k->knobs->kill_after && k->knobs->calls == k->knobs->kill_after)
@@ -589,7 +594,10 @@ static int fake_talk(void *ctx, int protocol, void *req, size_t len, unsigned ti
 	struct pci_kernel *k = ctx;
 	int code = call_begin(k);
 
+	k->knobs->changes += fake_is_change(protocol, req);
 	fake_answer(k, protocol, req, code, ret_reply, ret_len);
+	if (k->knobs->kill_after && k->knobs->calls == k->knobs->kill_after)
+		die(k);
 	return 0;
 }
 
@@ -601,8 +609,12 @@ static const struct vfm_ops fake_ops = {
 
 void pci_kernel_init(struct pci_kernel *k)
 {
-	*k = (struct pci_kernel){.root = "/tmp/viaduct-pci-XXXXXX"};
-	must(mkdtemp(k->root) ? 0 : -1, "mkdtemp");
+	/* In memory: records are synced, which costs a disk more than everything else here. */
+	*k = (struct pci_kernel){.root = "/dev/shm/viaduct-pci-XXXXXX"};
+	if (!mkdtemp(k->root)) {
+		strcpy(k->root, "/tmp/viaduct-pci-XXXXXX");
+		must(mkdtemp(k->root) ? 0 : -1, "mkdtemp");
+	}
 	snprintf(k->run_dir, sizeof(k->run_dir), "%s/run/vf", k->root);
 	k->knobs = mmap(
 		NULL, sizeof(*k->knobs), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -15,6 +15,8 @@
 #ifndef VIADUCT_FAKES_PCI_KERNEL_H
 #define VIADUCT_FAKES_PCI_KERNEL_H
 
+#include <signal.h>
+
 #include "vf-manager/vfm.h"
 
 #define FAKE_TOTAL   7 /* VFs of the first PF */
@@ -60,6 +62,7 @@ struct fake_port {
 struct fake_knobs {
 	unsigned calls;          /* writes and netlink requests so far */
 	unsigned writes;         /* writes alone */
+	unsigned changes;        /* writes and requests that are no questions */
 	unsigned fail_at;        /* this call fails, 1 = the next; 0 = none */
 	unsigned fail_for;       /* and so do that many after it */
 	int fail_code;           /* with this errno */
@@ -70,13 +73,16 @@ struct fake_knobs {
 	unsigned links_delay_ms; /* the links come so much later than the write returns */
 	_Atomic unsigned late;   /* processes that still bring such links */
 	bool block_numvfs;       /* a write of sriov_numvfs never returns */
-	bool vanish_at_numvfs;   /* the PF is pulled out while sriov_numvfs is written */
-	bool autoprobe_at_carve; /* what sriov_drivers_autoprobe was when VFs were made */
-	bool driver_refuses;     /* vfio-pci takes no device */
-	bool no_node;            /* and makes no node in /dev/vfio */
-	bool mac_ignored;        /* the address is acknowledged, not set */
-	int mac_code;            /* setting an address fails with this errno */
-	const char *log;         /* the kernel says this of the first PF when a call fails */
+	unsigned vanish_at;      /* the first PF is pulled out at this call */
+	unsigned cancel_at;      /* at this call a signal comes: */
+	volatile sig_atomic_t cancel; /* to be given to vfm_create() */
+	bool vanish_at_numvfs;        /* the PF is pulled out while sriov_numvfs is written */
+	bool autoprobe_at_carve;      /* what sriov_drivers_autoprobe was when VFs were made */
+	bool driver_refuses;          /* vfio-pci takes no device */
+	bool no_node;                 /* and makes no node in /dev/vfio */
+	bool mac_ignored;             /* the address is acknowledged, not set */
+	int mac_code;                 /* setting an address fails with this errno */
+	const char *log;              /* the kernel says this of the first PF when a call fails */
 	/* What its drivers have no call for: all but igb's, until a test says otherwise. */
 	uint32_t unsupported;
 	unsigned rate_ignored; /* a maximum rate is acknowledged, not set */
@@ -130,6 +136,8 @@ void fake_unhold(struct pci_kernel *k, int pid);
 void fake_netdev_flags(struct pci_kernel *k, unsigned i);
 
 struct nlmsghdr;
+/* pci_netlink.c: does @req change something? */
+bool fake_is_change(int protocol, const struct nlmsghdr *req);
 /* pci_netlink.c: what answers @req; the negative errno @code if that is not 0. Malloc'd. */
 void fake_answer(struct pci_kernel *k, int protocol, struct nlmsghdr *req, int code,
 	void **ret_reply, size_t *ret_len);

@@ -516,6 +516,17 @@ static void devlink_answer(struct pci_kernel *k, struct answer *a, struct nlmsgh
 	answer_code(a, h, code, why);
 }
 
+bool fake_is_change(int protocol, const struct nlmsghdr *h)
+{
+	const struct genlmsghdr *g = nlmsg_data(h);
+
+	if (protocol == NETLINK_ROUTE)
+		return (h->nlmsg_type - RTM_BASE) % 4 != 2; /* RTM_GET* */
+	return h->nlmsg_type == FAMILY &&
+	       (g->cmd == DEVLINK_CMD_ESWITCH_SET || g->cmd == DEVLINK_CMD_PORT_SET ||
+		       g->cmd == DEVLINK_CMD_RATE_SET || g->cmd == DEVLINK_CMD_RATE_NEW);
+}
+
 void fake_answer(struct pci_kernel *k, int protocol, struct nlmsghdr *h, int code, void **ret_reply,
 	size_t *ret_len)
 {
