@@ -236,7 +236,7 @@ static bool is_word(const char *driver)
 	return !strcmp(driver, VFM_DRIVER_NONE) || !strcmp(driver, VFM_DRIVER_DEFAULT);
 }
 
-bool binding_is(struct vfm *v, const struct vfm_function *f, const char *driver)
+bool binding_is(struct vfm *v, const struct vfm_function *f, const char *driver, bool may_probe)
 {
 	if (!is_word(driver))
 		return !strcmp(f->driver, driver);
@@ -244,7 +244,7 @@ bool binding_is(struct vfm *v, const struct vfm_function *f, const char *driver)
 		return false;
 	if (!strcmp(driver, VFM_DRIVER_NONE))
 		return !*f->driver;
-	return *f->driver ? !driver_is_vfio(v, f->driver) : !driver_may_probe(v, f);
+	return *f->driver ? !driver_is_vfio(v, f->driver) : !may_probe;
 }
 
 struct node_arg {
@@ -334,7 +334,7 @@ static int bind_locked(
 				"sriov_drivers_autoprobe of its PF is off: the kernel gives its "
 				"VFs to no host driver until 1 is written there");
 	}
-	if (binding_is(v, &f, driver))
+	if (binding_is(v, &f, driver, driver_may_probe(v, &f)))
 		return 0;
 	r = vfm_refuse_if_used(
 		v, m->bdf, "its driver would be taken away", flags & VFM_BIND_FORCE, e);

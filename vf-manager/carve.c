@@ -386,6 +386,8 @@ static int carve_steps(struct vfm *v, struct carve *c, struct vfm_carve_result *
 		r = autoprobe_off(v, c, e);
 		if (r < 0)
 			return r;
+		/* Records of VFs that a killed carve destroyed: the new ones are others. */
+		journal_sweep(v, c->pf.bdf.domain, false);
 	}
 	start = now_ms();
 	if (c->before) {

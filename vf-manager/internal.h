@@ -79,6 +79,11 @@ int journal_write(struct vfm *v, struct bdf b, enum journal_kind kind,
 /* -ENOENT when there is none, or it is of an earlier device at this address. */
 int journal_read(struct vfm *v, struct bdf b, enum journal_kind kind, struct journal_entry *ret);
 void journal_remove(struct vfm *v, struct bdf b, enum journal_kind kind);
+/*
+ * Remove the records of functions of PCI domain @domain that are not there any more: a carve that was
+ * killed could not. Whoever calls has the domain's lock alone. @count_only: leave them, only count.
+ */
+unsigned journal_sweep(struct vfm *v, uint32_t domain, bool count_only);
 /* Both locks are dropped by locks_drop(). -EBUSY when another process keeps it. */
 int lock_domain(struct vfm *v, struct bdf b, bool exclusive, struct err *e);
 int lock_function(struct vfm *v, struct bdf b, struct err *e);
@@ -126,8 +131,8 @@ void function_holder_in(
 
 /* bind.c: VFIO and stubs are made to be forced on any device. */
 bool driver_takes_any(struct vfm *v, const char *driver);
-/* What vfm_bind() would find to be so already. */
-bool binding_is(struct vfm *v, const struct vfm_function *f, const char *driver);
+/* What vfm_bind() would find to be so already; @may_probe: its PF's autoprobe is on. */
+bool binding_is(struct vfm *v, const struct vfm_function *f, const char *driver, bool may_probe);
 /*
  * Driver and override as @before has them, and @record in the journal, NULL = none. As vfm_bind().
  */

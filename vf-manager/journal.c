@@ -6,6 +6,7 @@
  */
 #include "vf-manager/internal.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -161,6 +162,48 @@ void journal_remove(struct vfm *v, struct bdf b, enum journal_kind kind)
 		return;
 	entry_name(b, kind, name, sizeof(name));
 	unlinkat(dir, name, 0);
+}
+
+/* "0000:01:10.0.driver": a record, and whose. */
+static bool entry_parse(const char *name, struct bdf *ret)
+{
+	const char *dot = strrchr(name, '.');
+	char bdf[BDF_STRLEN];
+
+	if (!dot || (size_t)(dot - name) >= sizeof(bdf))
+		return false;
+	memcpy(bdf, name, (size_t)(dot - name));
+	bdf[dot - name] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(kind_name); i++)
+		if (!strcmp(dot + 1, kind_name[i]))
+			return bdf_parse(bdf, ret) == 0;
+	return false;
+}
+
+unsigned journal_sweep(struct vfm *v, uint32_t domain, bool count_only)
+{
+	_cleanup_fd_ int dir = run_dir_open(v, false);
+	_cleanup_dir_ DIR *d = NULL;
+	struct dirent *entry;
+	unsigned n = 0;
+	struct bdf b;
+	int fd;
+
+	fd = dir < 0 ? -1 : dup(dir);
+	d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d)
+		return 0;
+	while ((entry = readdir(d))) {
+		char path[PATH_MAX];
+
+		if (!entry_parse(entry->d_name, &b) || b.domain != domain ||
+			sysfs_exists(&v->sys, sysfs_pci_path(b, "", path, sizeof(path))))
+			continue;
+		n++;
+		if (!count_only)
+			unlinkat(dir, entry->d_name, 0);
+	}
+	return n;
 }
 
 struct lock_arg {
