@@ -1,0 +1,689 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vf-manager/plan.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "vf-manager/caps.h"
+#include "vf-manager/plan_state.h"
+#include "vf-manager/usage.h"
+
+struct make {
+	struct vfm *v;
+	const struct vfm_desired *d;
+	struct vfm_plan *p;
+	struct vfm_plan_pf *pf; /* the one being planned */
+	char name[BDF_STRLEN];  /* its address */
+	unsigned n;             /* VFs it is to have */
+	bool remade;            /* all of them new ones */
+	bool autoprobe;         /* as it will be */
+};
+
+static const char *const step_names[] = {
+	[VFM_STEP_RECOVER] = "recover",
+	[VFM_STEP_UP] = "bring-up",
+	[VFM_STEP_DESTROY] = "destroy-vfs",
+	[VFM_STEP_ESWITCH] = "set-eswitch",
+	[VFM_STEP_AUTOPROBE] = "set-autoprobe",
+	[VFM_STEP_CARVE] = "make-vfs",
+	[VFM_STEP_SET] = "set-vf",
+	[VFM_STEP_RELEASE] = "release-vf",
+	[VFM_STEP_BIND] = "bind-vf",
+	[VFM_STEP_POOL] = "set-pool",
+};
+
+const char *vfm_step_name(enum vfm_step_kind kind)
+{
+	return kind < ARRAY_SIZE(step_names) ? step_names[kind] : "unknown";
+}
+
+/* One more at the end of an array of @n that grows by powers of two. NULL: out of memory. */
+static void *grown(void *array, size_t n, size_t size)
+{
+	return n & (n - 1) ? array : realloc(array, (n ? n * 2 : 1) * size);
+}
+
+__attribute__((format(printf, 2, 3))) static void text_add(char *text, const char *fmt, ...)
+{
+	size_t n = strlen(text);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text + n, VFM_STEP_MAX - n, fmt, ap);
+	va_end(ap);
+}
+
+/* A step of this PF, or of its VF @index; its text begins with whose it is. */
+static struct vfm_step *step_add(struct make *m, enum vfm_step_kind kind, int index)
+{
+	const struct pf_state *s = m->pf->state;
+	struct vfm_plan *p = m->p;
+	struct vfm_step *step = grown(p->step, p->n_steps, sizeof(*step));
+	char name[BDF_STRLEN];
+
+	if (!step)
+		return NULL;
+	p->step = step;
+	step += p->n_steps++;
+	*step = (struct vfm_step){.kind = kind, .pf = (size_t)(m->pf - p->pf), .index = index};
+	text_add(step->text, "%s: ", m->name);
+	if (index < 0)
+		return step;
+	text_add(step->text, "VF %d", index);
+	if (!m->remade && (unsigned)index < s->num_vfs && s->vf[index].there) {
+		step->vf = s->vf[index].f.bdf;
+		step->has_vf = true;
+	} else {
+		step->has_vf = vfm_predict(m->v, m->pf->bdf, (unsigned)index, &step->vf, NULL) == 0;
+	}
+	if (step->has_vf)
+		text_add(step->text, " (%s)", bdf_format(step->vf, name));
+	text_add(step->text, ": ");
+	return step;
+}
+
+static int differ(struct make *m, int index, const char *key, const char *have, const char *want)
+{
+	const struct pf_state *s = m->pf->state;
+	struct vfm_plan *p = m->p;
+	struct vfm_difference *d = grown(p->difference, p->n_differences, sizeof(*d));
+
+	if (!d)
+		return -ENOMEM;
+	p->difference = d;
+	d += p->n_differences++;
+	*d = (struct vfm_difference){.pf = (size_t)(m->pf - p->pf), .index = index};
+	if (index >= 0 && (unsigned)index < s->num_vfs && s->vf[index].there) {
+		d->vf = s->vf[index].f.bdf;
+		d->has_vf = true;
+	}
+	snprintf(d->key, sizeof(d->key), "%s", key);
+	snprintf(d->have, sizeof(d->have), "%s", have);
+	snprintf(d->want, sizeof(d->want), "%s", want);
+	return 0;
+}
+
+/* Why there can be no plan, with the line it comes from. */
+__attribute__((format(printf, 4, 5))) static int refuse(
+	struct make *m, unsigned line, int code, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return err_set(&m->pf->why, code, "%s:%u: %s: %s", m->d->file, line, m->name, text);
+}
+
+/* The VF's entry in the file, or NULL. */
+static const struct vfm_desired_vf *entry_find(const struct vfm_desired_pf *w, unsigned index)
+{
+	size_t lo = 0, hi = w->n_vfs;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (w->vf[mid].index < index)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < w->n_vfs && w->vf[lo].index == index ? &w->vf[lo] : NULL;
+}
+
+static int check(struct make *m)
+{
+	const struct vfm_desired_pf *w = m->pf->want;
+	const struct pf_state *s = m->pf->state;
+	const struct vfm_desired_vf *last = w->n_vfs ? &w->vf[w->n_vfs - 1] : NULL;
+
+	if (m->n > s->f.total_vfs && m->n != s->num_vfs)
+		return refuse(m, w->line, ERANGE, "num-vfs is %u, it can have %u at most%s", m->n,
+			s->f.total_vfs,
+			s->f.total_vfs ? ""
+				       : ": turn SR-IOV on in the firmware set-up or with the "
+					 "card's own tool");
+	if (m->n != s->num_vfs && !*s->f.driver)
+		return refuse(m, w->line, ENOTSUP,
+			"it has no driver: load its driver first, only that can make VFs");
+	if (last && last->index >= m->n)
+		return refuse(m, last->line, ERANGE,
+			"there is no VF %u: it has %u, and the file says no num-vfs", last->index,
+			m->n);
+	for (size_t i = 0; i < w->n_vfs; i++)
+		if (w->vf[i].settings.set && s->f.ifindex <= 0)
+			return refuse(m, w->vf[i].line, ENOTSUP,
+				"%s of VF %u: the PF has no network interface here (driver %s), "
+				"through which VFs are given that: only 'driver' can be said of "
+				"its "
+				"VFs",
+				vfm_setting_name((unsigned)__builtin_ctz(w->vf[i].settings.set)),
+				w->vf[i].index, *s->f.driver ? s->f.driver : "none");
+	return 0;
+}
+
+static int eswitch_plan(struct make *m)
+{
+	const struct pf_state *s = m->pf->state;
+	const char *want = m->pf->want->eswitch;
+	struct vfm_step *step;
+	int r;
+
+	if (!*want || !strcmp(want, vfm_eswitch_name(s->eswitch)))
+		return 0;
+	r = differ(m, -1, "eswitch", vfm_eswitch_name(s->eswitch), want);
+	if (r < 0)
+		return r;
+	/* Some drivers change it without VFs only, and with others the VFs must have no driver. */
+	if (s->num_vfs) {
+		step = step_add(m, VFM_STEP_DESTROY, -1);
+		if (!step)
+			return -ENOMEM;
+		step->destroys = s->num_vfs;
+		text_add(step->text, "destroy its %u VFs, so that its switch can change",
+			s->num_vfs);
+	}
+	step = step_add(m, VFM_STEP_ESWITCH, -1);
+	if (!step)
+		return -ENOMEM;
+	text_add(step->text, "set its switch to %s (is %s)", want, vfm_eswitch_name(s->eswitch));
+	return 0;
+}
+
+static int autoprobe_plan(struct make *m)
+{
+	int want = m->pf->want->autoprobe;
+	bool have = pf_state_autoprobe(m->pf->state);
+	struct vfm_step *step;
+
+	m->autoprobe = want < 0 ? have : want;
+	if (m->autoprobe == have)
+		return 0;
+	step = step_add(m, VFM_STEP_AUTOPROBE, -1);
+	if (!step)
+		return -ENOMEM;
+	step->autoprobe = want;
+	text_add(step->text, "set sriov_drivers_autoprobe %s", want ? "on" : "off");
+	return differ(m, -1, "autoprobe", have ? "true" : "false", want ? "true" : "false");
+}
+
+static int carve_plan(struct make *m)
+{
+	const struct pf_state *s = m->pf->state;
+	unsigned before = s->num_vfs;
+	char have[16], want[16];
+	struct vfm_step *step;
+	int r;
+
+	if (m->n != s->num_vfs) {
+		snprintf(have, sizeof(have), "%u", s->num_vfs);
+		snprintf(want, sizeof(want), "%u", m->n);
+		r = differ(m, -1, "num-vfs", have, want);
+		if (r < 0)
+			return r;
+	}
+	/* After a change of the switch they are gone already. */
+	for (size_t i = m->pf->first; i < m->p->n_steps; i++)
+		if (m->p->step[i].kind == VFM_STEP_DESTROY)
+			before = 0;
+	if (m->n == before)
+		return 0;
+	step = step_add(m, VFM_STEP_CARVE, -1);
+	if (!step)
+		return -ENOMEM;
+	step->num_vfs = m->n;
+	step->destroys = before;
+	/* With no word on any VF the kernel is left to do what the switch says. */
+	step->autoprobe = m->pf->want->autoprobe == 1 && !m->pf->want->n_vfs;
+	if (!m->n)
+		text_add(step->text, "destroy its %u VFs", before);
+	else if (before)
+		text_add(step->text, "make %u VFs (destroys %u)", m->n, before);
+	else
+		text_add(step->text, "make %u VFs", m->n);
+	return 0;
+}
+
+/* A step that gives VF @index those of @want in @bits, and what it has (@have may be NULL). */
+static int set_add(struct make *m, unsigned index, const struct vfm_settings *want,
+	const struct vfm_settings *have, uint32_t bits)
+{
+	struct vfm_step *step = step_add(m, VFM_STEP_SET, (int)index);
+	char a[VFM_VALUE_MAX], b[VFM_VALUE_MAX];
+	const char *comma = "";
+
+	if (!step)
+		return -ENOMEM;
+	vfm_settings_merge(&step->settings, want, bits);
+	for (unsigned int i = 0; i < VFM_SETTING_COUNT; i++) {
+		if (!(bits & 1u << i))
+			continue;
+		text_add(step->text, "%s%s %s", comma, vfm_setting_name(i),
+			vfm_setting_format(want, i, a));
+		if (have)
+			text_add(step->text, " (is %s)",
+				*vfm_setting_format(have, i, b) ? b : "not reported");
+		comma = ", ";
+	}
+	return 0;
+}
+
+static int settings_differ(struct make *m, unsigned index, const struct vfm_settings *want,
+	const struct vfm_settings *have, uint32_t bits)
+{
+	char a[VFM_VALUE_MAX], b[VFM_VALUE_MAX];
+	int r = 0;
+
+	for (unsigned int i = 0; i < VFM_SETTING_COUNT && r >= 0; i++)
+		if (bits & 1u << i)
+			r = differ(m, (int)index, vfm_setting_name(i),
+				have ? vfm_setting_format(have, i, a) : "",
+				vfm_setting_format(want, i, b));
+	return r;
+}
+
+/* What a VF of an exclusive PF that is not in the file has to get. */
+static void settings_reset(struct vfm *v, const struct vf_state *vf, struct vfm_settings *ret)
+{
+	const struct vfm_settings *s = &vf->settings;
+	struct vfm_settings plain = {.set = VFM_BIT(VLAN) | VFM_RATE_BITS | VFM_BIT(LINK_STATE) |
+					    VFM_BIT(RSS_QUERY) | VFM_BIT(TRUST)};
+	static const uint8_t none[6];
+	uint32_t bits;
+
+	if (s->set & VFM_BIT(PROTO) && s->proto != VFM_PROTO_8021Q)
+		plain.set |= VFM_BIT(PROTO);
+	if (s->set & VFM_BIT(QOS) && s->qos)
+		plain.set |= VFM_BIT(QOS);
+	plain.proto = VFM_PROTO_8021Q;
+	/* With a driver of this host the address can be one that it chose. */
+	if (s->set & VFM_BIT(MAC) && memcmp(s->mac, none, 6) &&
+		(!*vf->f.driver || driver_is_vfio(v, vf->f.driver)))
+		plain.set |= VFM_BIT(MAC);
+	bits = vfm_settings_differ(&plain, s, plain.set & s->set);
+	*ret = (struct vfm_settings){0};
+	vfm_settings_merge(ret, &plain, bits);
+}
+
+static int exclusive_settings_plan(struct make *m, uint8_t (*mac)[6])
+{
+	const struct pf_state *s = m->pf->state;
+	int r = 0;
+
+	for (unsigned i = 0; i < s->num_vfs && r >= 0; i++) {
+		struct vfm_settings want;
+
+		if (!s->vf[i].there || entry_find(m->pf->want, i))
+			continue;
+		settings_reset(m->v, &s->vf[i], &want);
+		if (!want.set)
+			continue;
+		if (want.set & VFM_BIT(MAC))
+			memset(mac[i], 0, 6);
+		r = settings_differ(m, i, &want, &s->vf[i].settings, want.set);
+		if (r >= 0)
+			r = set_add(m, i, &want, &s->vf[i].settings, want.set);
+	}
+	return r;
+}
+
+/* Another VF that has this address now has to let go of it first; only if it is to have another. */
+static int mac_make_free(
+	struct make *m, const struct vfm_desired_vf *w, uint8_t (*mac)[6], unsigned n)
+{
+	static const struct vfm_settings none = {.set = VFM_BIT(MAC)};
+	const struct vfm_desired_vf *other;
+	char text[VFM_VALUE_MAX];
+
+	for (unsigned i = 0; i < n; i++) {
+		if (i == w->index || memcmp(mac[i], w->settings.mac, 6))
+			continue;
+		other = entry_find(m->pf->want, i);
+		if (!other || !(other->settings.set & VFM_BIT(MAC)))
+			return refuse(m, w->line, EADDRINUSE,
+				"mac %s is VF %u's already, of which the file says no other",
+				vfm_setting_format(&w->settings, VFM_SET_MAC, text), i);
+		memset(mac[i], 0, 6);
+		return set_add(m, i, &none, &m->pf->state->vf[i].settings, VFM_BIT(MAC));
+	}
+	return 0;
+}
+
+static int listed_settings_plan(struct make *m, uint8_t (*mac)[6])
+{
+	static const uint8_t none[6];
+	const struct vfm_desired_pf *w = m->pf->want;
+	const struct pf_state *s = m->pf->state;
+	int r = 0;
+
+	for (size_t i = 0; i < w->n_vfs && r >= 0; i++) {
+		const struct vfm_desired_vf *vf = &w->vf[i];
+		const struct vfm_settings *want = &vf->settings, *have = NULL;
+		uint32_t bits = want->set, todo;
+
+		if (!m->remade) {
+			have = &s->vf[vf->index].settings;
+			bits = vfm_settings_differ(want, have, want->set);
+		}
+		r = settings_differ(m, vf->index, want, have, bits);
+		if (r < 0 || !bits)
+			continue;
+		todo = bits;
+		if (!m->remade && bits & VFM_BIT(MAC)) {
+			if (!memcmp(want->mac, none, 6)) {
+				/* Has let go of it, for another's sake. */
+				if (!memcmp(mac[vf->index], none, 6))
+					todo &= ~VFM_BIT(MAC);
+			} else {
+				r = mac_make_free(m, vf, mac, s->num_vfs);
+			}
+			memcpy(mac[vf->index], want->mac, 6);
+		}
+		if (r >= 0 && todo)
+			r = set_add(m, vf->index, want, have, todo);
+	}
+	return r;
+}
+
+static int settings_plan(struct make *m)
+{
+	const struct pf_state *s = m->pf->state;
+	/* The address of each VF as the steps go. */
+	_cleanup_free_ uint8_t(*mac)[6] = calloc(s->num_vfs + 1, sizeof(*mac));
+	int r = 0;
+
+	if (!mac)
+		return -ENOMEM;
+	for (unsigned i = 0; i < s->num_vfs; i++)
+		if (s->vf[i].settings.set & VFM_BIT(MAC))
+			memcpy(mac[i], s->vf[i].settings.mac, 6);
+	if (m->pf->want->exclusive && !m->remade)
+		r = exclusive_settings_plan(m, mac);
+	return r < 0 ? r : listed_settings_plan(m, mac);
+}
+
+static const char *or_none(const char *driver)
+{
+	return *driver ? driver : VFM_DRIVER_NONE;
+}
+
+static int exclusive_drivers_plan(struct make *m)
+{
+	const struct pf_state *s = m->pf->state;
+
+	for (unsigned i = 0; i < s->num_vfs; i++) {
+		const struct vf_state *vf = &s->vf[i];
+		const char *before = vf->recorded ? or_none(vf->record.value) : VFM_DRIVER_DEFAULT;
+		struct vfm_step *step;
+		int r;
+
+		if (!vf->there || entry_find(m->pf->want, i) ||
+			(!vf->recorded && !driver_is_vfio(m->v, vf->f.driver) &&
+				!driver_is_vfio(m->v, vf->f.driver_override)))
+			continue;
+		r = differ(m, (int)i, "driver", or_none(vf->f.driver), before);
+		step = step_add(m, VFM_STEP_RELEASE, (int)i);
+		if (r < 0 || !step)
+			return -ENOMEM;
+		text_add(step->text, "not in the file: take it from %s, give it back to %s",
+			or_none(vf->f.driver),
+			vf->recorded ? before : "the driver that the kernel chooses");
+	}
+	return 0;
+}
+
+static int driver_plan(struct make *m, const struct vfm_desired_vf *w)
+{
+	const struct vf_state *vf = m->remade ? NULL : &m->pf->state->vf[w->index];
+	/* A new VF has no driver, and no override. */
+	bool done = vf ? binding_is(m->v, &vf->f, w->driver, m->autoprobe)
+		       : !strcmp(w->driver, VFM_DRIVER_NONE) ||
+				    (!strcmp(w->driver, VFM_DRIVER_DEFAULT) && !m->autoprobe);
+	struct vfm_step *step;
+	int r;
+
+	if (done)
+		return 0;
+	r = differ(m, (int)w->index, "driver", vf ? or_none(vf->f.driver) : "", w->driver);
+	step = step_add(m, VFM_STEP_BIND, (int)w->index);
+	if (r < 0 || !step)
+		return -ENOMEM;
+	snprintf(step->driver, sizeof(step->driver), "%s", w->driver);
+	if (!strcmp(w->driver, VFM_DRIVER_NONE))
+		text_add(step->text, "take it from %s", vf ? or_none(vf->f.driver) : "its driver");
+	else if (!strcmp(w->driver, VFM_DRIVER_DEFAULT))
+		text_add(step->text, "let the kernel choose its driver");
+	else
+		text_add(step->text, "bind to %s", w->driver);
+	if (vf && *vf->f.driver && strcmp(w->driver, VFM_DRIVER_NONE))
+		text_add(step->text, " (is %s)", vf->f.driver);
+	return 0;
+}
+
+static int drivers_plan(struct make *m)
+{
+	const struct vfm_desired_pf *w = m->pf->want;
+	int r = w->exclusive && !m->remade ? exclusive_drivers_plan(m) : 0;
+
+	for (size_t i = 0; i < w->n_vfs && r >= 0; i++)
+		if (*w->vf[i].driver)
+			r = driver_plan(m, &w->vf[i]);
+	return r;
+}
+
+/* Before the steps that need it, if there are any; the rest moves up. */
+static int up_plan(struct make *m)
+{
+	const struct vfm_function *f = &m->pf->state->f;
+	struct vfm_plan *p = m->p;
+	size_t at = m->pf->first;
+	struct vfm_step up;
+	bool needed = false;
+
+	for (size_t i = at; i < p->n_steps; i++)
+		needed |= p->step[i].kind == VFM_STEP_SET ||
+			  (p->step[i].kind == VFM_STEP_CARVE && p->step[i].num_vfs);
+	if (!needed || f->ifindex <= 0 || f->admin_up)
+		return 0;
+	if (!step_add(m, VFM_STEP_UP, -1))
+		return -ENOMEM;
+	up = p->step[p->n_steps - 1];
+	text_add(up.text, "bring %s up", f->netdev);
+	if (p->step[at].kind == VFM_STEP_RECOVER)
+		at++;
+	memmove(&p->step[at + 1], &p->step[at], (p->n_steps - 1 - at) * sizeof(up));
+	p->step[at] = up;
+	return 0;
+}
+
+/* Does @step cost VF @index something that its user would notice? */
+static bool step_affects(const struct make *m, const struct vfm_step *step, unsigned index)
+{
+	if (step->destroys)
+		return true;
+	return !m->remade && step->index == (int)index &&
+	       (step->kind == VFM_STEP_BIND || step->kind == VFM_STEP_RELEASE);
+}
+
+static int affected_add(
+	struct make *m, size_t step, const struct vf_state *vf, const struct vfm_usage *u)
+{
+	struct vfm_plan *p = m->p;
+	struct vfm_affected *a = grown(p->affected, p->n_affected, sizeof(*a));
+	struct vfm_step *s = &p->step[step];
+	bool first = !p->n_affected || a[p->n_affected - 1].step != step;
+
+	if (!a)
+		return -ENOMEM;
+	p->affected = a;
+	a += p->n_affected++;
+	*a = (struct vfm_affected){.step = step, .vf = vf->f.bdf, .index = vf->f.index};
+	memcpy(a->text, u->text, sizeof(a->text));
+	memcpy(a->consequence, u->consequence, sizeof(a->consequence));
+	if (s->index < 0)
+		text_add(s->text, "%s VF %d %s", first ? ":" : ";", vf->f.index, u->text);
+	else
+		text_add(s->text, ": it is %s", u->text);
+	return 0;
+}
+
+/* Who would notice, asked once for all of this PF's VFs. */
+static int affected_plan(struct make *m)
+{
+	const struct pf_state *s = m->pf->state;
+	_cleanup_free_ struct bdf *b = calloc(s->num_vfs + 1, sizeof(*b));
+	_cleanup_free_ unsigned *which = calloc(s->num_vfs + 1, sizeof(*which));
+	_cleanup_free_ struct vfm_usage *u = calloc(s->num_vfs + 1, sizeof(*u));
+	size_t n = 0;
+	int r;
+
+	if (!b || !which || !u)
+		return -ENOMEM;
+	for (unsigned i = 0; i < s->num_vfs; i++)
+		for (size_t j = m->pf->first; s->vf[i].there && j < m->p->n_steps; j++)
+			if (step_affects(m, &m->p->step[j], i)) {
+				b[n] = s->vf[i].f.bdf;
+				which[n++] = i;
+				break;
+			}
+	if (!n)
+		return 0;
+	r = vfm_usage_many(m->v, b, n, u, &m->pf->why);
+	if (r < 0)
+		return err_wrap(&m->pf->why, r, "%s: who uses its VFs", m->name);
+	for (size_t j = m->pf->first; j < m->p->n_steps; j++)
+		for (size_t i = 0; i < n; i++)
+			if (u[i].uses && step_affects(m, &m->p->step[j], which[i])) {
+				r = affected_add(m, j, &s->vf[which[i]], &u[i]);
+				if (r < 0)
+					return r;
+			}
+	return 0;
+}
+
+static int steps_plan(struct make *m)
+{
+	static int (*const parts[])(struct make *) = {eswitch_plan, autoprobe_plan, carve_plan,
+		settings_plan, drivers_plan, up_plan, affected_plan};
+	const struct pf_state *s = m->pf->state;
+	struct vfm_step *step;
+	int r = check(m);
+
+	if (r < 0)
+		return r;
+	if (s->interrupted) {
+		step = step_add(m, VFM_STEP_RECOVER, -1);
+		if (!step)
+			return -ENOMEM;
+		step->num_vfs = s->num_vfs;
+		text_add(step->text, "put right what an interrupted carve left");
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(parts) && r >= 0; i++)
+		r = parts[i](m);
+	return r;
+}
+
+static int pf_read(struct make *m, const char *only_name, struct bdf only)
+{
+	struct vfm_plan_pf *pf = m->pf;
+	const struct vfm_desired_pf *w = pf->want;
+	struct err e = {0};
+	int r = vfm_select(m->v, w->selector, &pf->bdf, &e);
+
+	snprintf(m->name, sizeof(m->name), "%.23s", w->selector);
+	if (r < 0)
+		return err_set(&pf->why, -r, "%s:%u: %s", m->d->file, w->line, e.text);
+	pf->found = true;
+	bdf_format(pf->bdf, m->name);
+	if (only_name && !bdf_equal(pf->bdf, only))
+		return 0;
+	for (const struct vfm_plan_pf *o = m->p->pf; o < pf; o++)
+		if (o->found && bdf_equal(o->bdf, pf->bdf))
+			return refuse(m, w->line, EEXIST,
+				"%s is the PF of line %u too: one entry holds all of a PF",
+				w->selector, o->want->line);
+	r = pf_state_read(m->v, pf->bdf, *w->eswitch, &pf->state, &e);
+	return r < 0 ? refuse(m, w->line, -r, "%s", e.text) : 0;
+}
+
+static int pf_plan(struct make *m)
+{
+	const struct vfm_desired_pf *w = m->pf->want;
+	size_t differences = m->p->n_differences, affected = m->p->n_affected;
+	const struct pf_state *s = m->pf->state;
+	int r;
+
+	m->pf->first = m->p->n_steps;
+	m->n = w->num_vfs >= 0 ? (unsigned)w->num_vfs : s->num_vfs;
+	m->remade = m->n != s->num_vfs ||
+		    (*w->eswitch && strcmp(w->eswitch, vfm_eswitch_name(s->eswitch)));
+	r = steps_plan(m);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0) {
+		m->p->n_steps = m->pf->first;
+		m->p->n_differences = differences;
+		m->p->n_affected = affected;
+	}
+	m->pf->n = m->p->n_steps - m->pf->first;
+	for (size_t i = m->pf->first; i < m->p->n_steps; i++)
+		m->p->recreates |= m->p->step[i].destroys;
+	return 0;
+}
+
+int vfm_plan(struct vfm *v, const struct vfm_desired *want, const char *only, struct vfm_plan **ret,
+	struct err *e)
+{
+	struct make m = {.v = v, .d = want};
+	struct bdf only_bdf = {0};
+	int r = only ? vfm_select(v, only, &only_bdf, e) : 0;
+
+	if (r < 0)
+		return r;
+	m.p = calloc(1, sizeof(*m.p));
+	if (m.p)
+		m.p->pf = calloc(want->n_pfs + 1, sizeof(*m.p->pf));
+	if (!m.p || !m.p->pf) {
+		r = -ENOMEM;
+		goto fail;
+	}
+	for (size_t i = 0; i < want->n_pfs; i++) {
+		m.pf = &m.p->pf[m.p->n_pfs];
+		*m.pf = (struct vfm_plan_pf){.want = &want->pf[i]};
+		r = pf_read(&m, only, only_bdf);
+		/* Another's entry, there or not, is of no concern. */
+		if (only && (!m.pf->found || !bdf_equal(m.pf->bdf, only_bdf)))
+			continue;
+		m.p->n_pfs++;
+		if (r >= 0)
+			r = pf_plan(&m);
+		if (r == -ENOMEM)
+			goto fail;
+		m.p->n_bad += m.pf->why.code != 0;
+	}
+	*ret = m.p;
+	return 0;
+fail:
+	vfm_plan_free(m.p);
+	return err_sys(e, -r, "plan");
+}
+
+void vfm_plan_free(struct vfm_plan *p)
+{
+	if (!p)
+		return;
+	for (size_t i = 0; i < p->n_pfs; i++)
+		pf_state_free(p->pf[i].state);
+	for (size_t i = 0; i < p->n_steps; i++)
+		free(p->step[i].why);
+	free(p->pf);
+	free(p->step);
+	free(p->affected);
+	free(p->difference);
+	free(p);
+}
