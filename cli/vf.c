@@ -147,6 +147,12 @@ static const struct vf_command commands[] = {
 		"Tell what happens to SR-IOV functions, a line for each event."},
 	{"export", vf_export, vf_export_options, 1, VF_MAX_ARGS, "FORMAT [FUNCTION...]",
 		"Tell device-plugin, cdi, libvirt or nova of VFs, in their own words."},
+	{"plan", vf_plan, vf_plan_options, 0, 1, "[FILE]",
+		"Show what has to be done so that the machine is as FILE says."},
+	{"apply", vf_apply, vf_apply_options, 0, 1, "[FILE]",
+		"Make the machine as FILE says, by the smallest change."},
+	{"diff", vf_diff, vf_plan_options, 0, 1, "[FILE]",
+		"Show where the machine is not as FILE says."},
 };
 
 static void help(FILE *f)

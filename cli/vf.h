@@ -19,7 +19,8 @@ enum exit_code {
 	EXIT_IN_USE,
 	EXIT_TIMED_OUT,
 	EXIT_WARN, /* verdicts that are not PASS */
-	EXIT_FAIL
+	EXIT_FAIL,
+	EXIT_DIFFERENT /* the machine is not as a file says */
 };
 
 /* Every option that a command of `viaduct vf` can have; its argp key is VF_KEY() of it. */
@@ -35,6 +36,12 @@ enum vf_opt {
 	VF_OPT_FOR,
 	VF_OPT_TEXT,
 	VF_OPT_IOMMUFD,
+	VF_OPT_PF,
+	VF_OPT_DRY_RUN,
+	VF_OPT_ROLLBACK,
+	VF_OPT_RECREATE,
+	VF_OPT_FORCE,
+	VF_OPT_WAIT,
 	VF_OPT_COUNT
 };
 
@@ -104,5 +111,10 @@ int vf_export(struct vfm *v, const struct vf_args *a);
 /* vf_monitor.c */
 extern const struct argp_option vf_monitor_options[];
 int vf_monitor(struct vfm *v, const struct vf_args *a);
+/* vf_plan.c */
+extern const struct argp_option vf_plan_options[], vf_apply_options[];
+int vf_plan(struct vfm *v, const struct vf_args *a);
+int vf_apply(struct vfm *v, const struct vf_args *a);
+int vf_diff(struct vfm *v, const struct vf_args *a);
 
 #endif
