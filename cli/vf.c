@@ -129,8 +129,10 @@ static const struct vf_command commands[] = {
 	{"list", vf_list, list_options, 0, 0, "", "List SR-IOV devices and their VFs."},
 	{"carve", vf_carve, common_options, 2, 2, "PF N",
 		"Make PF have exactly N virtual functions; 0 destroys them."},
-	{"show", vf_show, show_options, 1, 1, "BDF",
-		"Show one function and, of a VF, what its PF gives it."},
+	{"show", vf_show, show_options, 0, VF_MAX_ARGS, "[FUNCTION...]",
+		"Show everything known of each FUNCTION, or of all PFs.\v"
+		"FUNCTION is an address, an interface, mac= or path=. With --json the output is "
+		"what 'viaduct vf apply' reads."},
 	{"isolate", vf_isolate, isolate_options, 1, 1, "FUNCTION",
 		"Say whether a guest that is given FUNCTION is kept from everything else.\v"
 		"FUNCTION is an address, an interface, mac= or path=. Exit status: 0 PASS, 5 WARN, "

@@ -302,11 +302,23 @@ int vfm_caps(struct vfm *v, struct bdf b, struct vfm_caps *ret, struct err *e)
 	return 0;
 }
 
+int vfm_caps_vf(const struct vfm_caps *f, struct bdf pf, unsigned index, struct bdf *ret)
+{
+	uint64_t rid = bdf_rid(pf) + f->vf_offset + (uint64_t)f->vf_stride * index;
+
+	/* Without a stride the second VF would be where the first is: PCIe 5.0 §9.3.3.10. */
+	if (!f->vf_offset || (index && !f->vf_stride))
+		return -ENODATA;
+	if (rid > UINT16_MAX)
+		return -ERANGE;
+	*ret = (struct bdf){pf.domain, (uint8_t)(rid >> 8), rid >> 3 & 0x1f, rid & 7};
+	return 0;
+}
+
 int vfm_predict(struct vfm *v, struct bdf pf, unsigned index, struct bdf *ret, struct err *e)
 {
 	char name[BDF_STRLEN];
 	struct vfm_caps f;
-	uint32_t rid;
 	int r;
 
 	/* Where it is already, it need not be guessed. */
@@ -320,15 +332,13 @@ int vfm_predict(struct vfm *v, struct bdf pf, unsigned index, struct bdf *ret, s
 		return err_set(e, ENOTSUP, "%s: no SR-IOV here, so it has no VFs", name);
 	if (f.total_vfs && index >= f.total_vfs)
 		return err_set(e, ERANGE, "%s: VF %u: it has %u at most", name, index, f.total_vfs);
-	/* Without a stride the second VF would be where the first is: PCIe 5.0 §9.3.3.10. */
-	if (!f.vf_offset || (index && !f.vf_stride))
+	r = vfm_caps_vf(&f, pf, index, ret);
+	if (r == -ENODATA)
 		return err_set(e, ENODATA,
 			"%s: VF %u: its offset and stride cannot be read, so its address cannot be "
 			"told (run as root)",
 			name, index);
-	rid = bdf_rid(pf) + f.vf_offset + (uint32_t)f.vf_stride * index;
-	if (rid > UINT16_MAX)
+	if (r == -ERANGE)
 		return err_set(e, ERANGE, "%s: VF %u would be beyond bus ff", name, index);
-	*ret = (struct bdf){pf.domain, (uint8_t)(rid >> 8), rid >> 3 & 0x1f, rid & 7};
-	return 0;
+	return r;
 }

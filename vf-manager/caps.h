@@ -61,6 +61,12 @@ void vfm_caps_decode(const void *config, size_t len, struct vfm_caps *ret);
 int vfm_caps(struct vfm *v, struct bdf b, struct vfm_caps *ret, struct err *e);
 
 /*
+ * Where a device with the capability @f puts VF @index of @pf, whether or not it is there: -ENODATA
+ * offset or stride is unknown, -ERANGE beyond the last bus.
+ */
+int vfm_caps_vf(const struct vfm_caps *f, struct bdf pf, unsigned index, struct bdf *ret);
+
+/*
  * The address VF @index of @pf has or would have (PCIe 5.0 §9.3.3.9, offset and stride; a device may
  * change both with the number of VFs). -ENODEV no such function, -ENOTSUP no PF, -ENODATA offset and
  * stride cannot be read, -ERANGE more than it has, or beyond the last bus.

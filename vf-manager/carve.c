@@ -114,7 +114,7 @@ static int autoprobe_off(struct vfm *v, struct carve *c, struct err *e)
 	struct journal_entry entry = {.value = "1"};
 	int r;
 
-	if (!c->pf.autoprobe)
+	if (c->pf.autoprobe <= 0)
 		return 0;
 	r = journal_write(v, c->pf.bdf, JOURNAL_AUTOPROBE, &entry, e);
 	if (r < 0)

@@ -21,13 +21,17 @@ void dev_read_text(struct vfm *v, struct bdf b, const char *attr, char *buf, siz
 	}
 }
 
+/* The last name of a link's target; "" when there is no link, "?" when that is no name. */
 static void link_read(struct vfm *v, struct bdf b, const char *attr, char *buf, size_t size)
 {
 	char path[PATH_MAX];
 
-	if (sysfs_link_name(&v->sys, sysfs_pci_path(b, attr, path, sizeof(path)), buf, size) < 0 ||
-		!name_is_plain(buf))
+	int r = sysfs_link_name(&v->sys, sysfs_pci_path(b, attr, path, sizeof(path)), buf, size);
+
+	if (r == -ENOENT)
 		*buf = '\0';
+	else if (r < 0 || !name_is_plain(buf))
+		snprintf(buf, size, "?");
 }
 
 unsigned dev_read_number(struct vfm *v, struct bdf b, const char *attr, unsigned max)
@@ -188,6 +192,7 @@ static int read_at(
 	struct vfm_function f = {.bdf = b, .index = -1};
 	char path[PATH_MAX], phys[BDF_STRLEN + 1];
 	struct journal_entry entry;
+	uint64_t autoprobe;
 
 	if (!sysfs_exists(&v->sys, sysfs_pci_path(b, "", path, sizeof(path))))
 		return -ENODEV;
@@ -215,7 +220,9 @@ static int read_at(
 		f.kind = VFM_PF;
 		f.total_vfs = dev_read_number(v, b, "sriov_totalvfs", MAX_VFS);
 		f.num_vfs = vf_count(v, b);
-		f.autoprobe = dev_read_number(v, b, "sriov_drivers_autoprobe", 1) == 1;
+		f.autoprobe = -1;
+		if (dev_read_u64(v, b, "sriov_drivers_autoprobe", &autoprobe) == 0 && autoprobe < 2)
+			f.autoprobe = (int)autoprobe;
 	}
 	netdev_read(v, &f);
 	if (journal_read(v, b, JOURNAL_DRIVER, &entry) == 0) {

@@ -152,15 +152,30 @@ int vfm_path_format(struct vfm *v, struct bdf b, char *buf, size_t size)
 	return n ? 0 : -ENODEV;
 }
 
+/* The address it has now is the permanent one unless it was set. */
+static bool permanent_from_sysfs(
+	struct vfm *v, struct bdf b, const char *netdev, uint8_t ret[static 6])
+{
+	char attr[VFM_NAME_MAX + 32], text[32], path[PATH_MAX];
+	uint64_t type;
+
+	snprintf(attr, sizeof(attr), "net/%s/addr_assign_type", netdev);
+	if (dev_read_u64(v, b, attr, &type) == 0 && type != 0)
+		return false;
+	snprintf(attr, sizeof(attr), "net/%s/address", netdev);
+	sysfs_pci_path(b, attr, path, sizeof(path));
+	return sysfs_read(&v->sys, path, text, sizeof(text)) >= 0 && mac_parse(text, ret);
+}
+
 /* Is one of the function's interfaces the one that is meant? */
 static bool interface_fits(
 	struct vfm *v, struct bdf b, const char *netdev, const struct selector *s, bool alt)
 {
-	char attr[VFM_NAME_MAX + 32], text[32], path[PATH_MAX];
 	static const uint8_t none[6];
 	struct link_info link = {0};
+	char attr[VFM_NAME_MAX + 32];
 	uint8_t mac[6];
-	uint64_t index, type;
+	uint64_t index;
 
 	if (s->form == FORM_NAME && !alt)
 		return !strcmp(netdev, s->text);
@@ -175,14 +190,8 @@ static bool interface_fits(
 		return false;
 	if (memcmp(link.permanent, none, 6))
 		return !memcmp(link.permanent, s->mac, 6);
-	/* rtnetlink does not tell: the address it has now is the permanent one unless it was set. */
-	snprintf(attr, sizeof(attr), "net/%s/addr_assign_type", netdev);
-	if (dev_read_u64(v, b, attr, &type) == 0 && type != 0)
-		return false;
-	snprintf(attr, sizeof(attr), "net/%s/address", netdev);
-	sysfs_pci_path(b, attr, path, sizeof(path));
-	return sysfs_read(&v->sys, path, text, sizeof(text)) >= 0 && mac_parse(text, mac) &&
-	       !memcmp(mac, s->mac, 6);
+	/* rtnetlink does not tell. */
+	return permanent_from_sysfs(v, b, netdev, mac) && !memcmp(mac, s->mac, 6);
 }
 
 static bool function_fits(struct vfm *v, struct bdf b, const struct selector *s, bool alt)
@@ -254,4 +263,64 @@ int vfm_select(struct vfm *v, const char *text, struct bdf *ret, struct err *e)
 			text, found, bdf_format(hit[0], one), bdf_format(hit[1], two));
 	*ret = hit[0];
 	return 0;
+}
+
+#define SELECTORS_MAX 64
+
+struct selectors {
+	char (*text)[VFM_SELECTOR_MAX];
+	int n;
+};
+
+static void selector_add(struct selectors *s, const char *prefix, const char *text)
+{
+	struct selector parsed;
+
+	if (s->n == SELECTORS_MAX ||
+		snprintf(s->text[s->n], VFM_SELECTOR_MAX, "%s%s", prefix, text) >= VFM_SELECTOR_MAX)
+		return;
+	/* Such as a name that is an address too, or has a '='. */
+	if (selector_parse(s->text[s->n], &parsed, NULL) == 0 &&
+		(*prefix || s->n == 0 || parsed.form == FORM_NAME))
+		s->n++;
+}
+
+static void mac_add(struct selectors *s, const uint8_t mac[static 6])
+{
+	char text[18];
+
+	snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+		mac[3], mac[4], mac[5]);
+	selector_add(s, "mac=", text);
+}
+
+int vfm_selectors(struct vfm *v, struct bdf b, char (**ret)[VFM_SELECTOR_MAX])
+{
+	static const uint8_t none[6];
+	struct selectors s = {.text = calloc(SELECTORS_MAX, VFM_SELECTOR_MAX)};
+	char path[PATH_MAX], name[BDF_STRLEN];
+	struct link_info link = {0};
+	struct vfm_function f;
+
+	if (!s.text)
+		return -ENOMEM;
+	if (function_read(v, b, &f) < 0) {
+		free(s.text);
+		return -ENODEV;
+	}
+	selector_add(&s, "", bdf_format(b, name));
+	if (*f.netdev)
+		selector_add(&s, "", f.netdev);
+	if (f.ifindex > 0)
+		link_info_get(v, f.ifindex, &link);
+	for (unsigned i = 0; i < link.n_alt; i++)
+		selector_add(&s, "", link.alt[i]);
+	if (memcmp(link.permanent, none, 6))
+		mac_add(&s, link.permanent);
+	else if (*f.netdev && permanent_from_sysfs(v, b, f.netdev, link.permanent))
+		mac_add(&s, link.permanent);
+	if (vfm_path_format(v, b, path, sizeof(path)) == 0)
+		selector_add(&s, "path=", path + strlen("path="));
+	*ret = s.text;
+	return s.n;
 }

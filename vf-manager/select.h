@@ -22,4 +22,10 @@ int vfm_select(struct vfm *v, const char *text, struct bdf *ret, struct err *e);
 /* The path= form of @b; stays the same when buses are renumbered. */
 int vfm_path_format(struct vfm *v, struct bdf b, char *buf, size_t size);
 
+/*
+ * Every selector that leads to @b, an address first, then names, alternative names, mac= and path=.
+ * free() *ret. Their number, -ENODEV, or -ENOMEM.
+ */
+int vfm_selectors(struct vfm *v, struct bdf b, char (**ret)[VFM_SELECTOR_MAX]);
+
 #endif

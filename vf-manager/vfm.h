@@ -68,7 +68,10 @@ void vfm_destroy(struct vfm *v);
 
 enum vfm_kind { VFM_OTHER, VFM_PF, VFM_VF };
 
-/* A PCI function as found. An empty string or a negative number says "none" or "unknown". */
+/*
+ * A PCI function as found. An empty string or a negative number says "none" or "unknown"; a driver of
+ * "?" is one whose name cannot be read.
+ */
 struct vfm_function {
 	struct bdf bdf;
 	enum vfm_kind kind;
@@ -97,7 +100,7 @@ struct vfm_function {
 	char original_driver[VFM_NAME_MAX];
 	/* PF */
 	unsigned total_vfs, num_vfs;
-	int autoprobe;
+	int autoprobe; /* 0 or 1 */
 	/* VF */
 	struct bdf pf;
 	int index; /* N of virtfnN */
