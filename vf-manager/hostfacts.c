@@ -368,7 +368,7 @@ int cmdline_read(struct vfm *v, struct cmdline_facts *ret)
 	r = head_read(v, "proc/cmdline", 65536, &text, &len);
 	if (r < 0)
 		return r;
-	if (strlen(text) != len)
+	if (!text || strlen(text) != len)
 		return -EILSEQ;
 	cmdline_parse(text, ret);
 	return 0;

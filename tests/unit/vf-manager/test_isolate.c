@@ -372,64 +372,62 @@ END_TEST
 /* One file changed on that host. */
 static const struct {
 	const char *path, *text;
-	enum vfm_status verdict;
-	const char *id;
-	enum vfm_status status;
-	const char *expect;
+	enum vfm_status verdict, status;
+	const char *id, *expect;
 } changes[] = {
-	{"proc/cmdline", "pcie_acs_override=downstream,multifunction", VFM_WARN, "acs-override",
-		VFM_WARN, "not proof"},
-	{"proc/cmdline", "pcie-acs-override=id:8086:10c9", VFM_WARN, "acs-override", VFM_WARN,
+	{"proc/cmdline", "pcie_acs_override=downstream,multifunction", VFM_WARN, VFM_WARN,
+		"acs-override", "not proof"},
+	{"proc/cmdline", "pcie-acs-override=id:8086:10c9", VFM_WARN, VFM_WARN, "acs-override",
 		"id:8086:10c9"},
 	{"proc/cmdline", "x=\"a pcie_acs_override=downstream\" -- pcie_acs_override=downstream",
-		VFM_PASS, "acs-override", VFM_PASS, "no pcie_acs_override"},
+		VFM_PASS, VFM_PASS, "acs-override", "no pcie_acs_override"},
 	{"dev/kmsg", "4,7,1,-;Warning: PCIe ACS overrides enabled; This may allow\n", VFM_WARN,
-		"acs-override", VFM_WARN, "not proof"},
+		VFM_WARN, "acs-override", "not proof"},
 	{"dev/kmsg", "12,7,1,-;Warning: PCIe ACS overrides enabled; a process said so\n", VFM_PASS,
-		"acs-override", VFM_PASS, ""},
-	{"proc/cmdline", "intel_iommu=off", VFM_WARN, "iommu-options", VFM_WARN, "intel_iommu=off"},
-	{"proc/cmdline", "intel_iommu=off intel_iommu=on", VFM_PASS, "iommu-options", VFM_PASS, ""},
-	{"proc/cmdline", "iommu=pt", VFM_PASS, "iommu-options", VFM_PASS, "iommu=pt"},
-	{"proc/cmdline", "pci=noaer,disable_acs_redir=0000:00:1c.0", VFM_WARN, "iommu-options",
-		VFM_WARN, "disable_acs_redir"},
-	{"proc/cmdline", "intremap=nosid", VFM_WARN, "interrupt-remapping", VFM_WARN, "nosid"},
-	{"proc/interrupts", interrupts_plain, VFM_FAIL, "interrupt-remapping", VFM_FAIL,
+		VFM_PASS, "acs-override", ""},
+	{"proc/cmdline", "intel_iommu=off", VFM_WARN, VFM_WARN, "iommu-options", "intel_iommu=off"},
+	{"proc/cmdline", "intel_iommu=off intel_iommu=on", VFM_PASS, VFM_PASS, "iommu-options", ""},
+	{"proc/cmdline", "iommu=pt", VFM_PASS, VFM_PASS, "iommu-options", "iommu=pt"},
+	{"proc/cmdline", "pci=noaer,disable_acs_redir=0000:00:1c.0", VFM_WARN, VFM_WARN,
+		"iommu-options", "disable_acs_redir"},
+	{"proc/cmdline", "intremap=nosid", VFM_WARN, VFM_WARN, "interrupt-remapping", "nosid"},
+	{"proc/interrupts", interrupts_plain, VFM_FAIL, VFM_FAIL, "interrupt-remapping",
 		"IO-APIC of i8042"},
-	{"proc/interrupts", "", VFM_WARN, "interrupt-remapping", VFM_SKIP, "only that the IOMMU"},
+	{"proc/interrupts", "", VFM_WARN, VFM_SKIP, "interrupt-remapping", "only that the IOMMU"},
 	/* The text after the number of one processor would be the chip of another. */
-	{"proc/interrupts", " CPU0 CPU1\n 1: 0 IR-IO-APIC 1-edge x\n", VFM_WARN,
-		"interrupt-remapping", VFM_SKIP, "unknown"},
+	{"proc/interrupts", " CPU0 CPU1\n 1: 0 IR-IO-APIC 1-edge x\n", VFM_WARN, VFM_SKIP,
+		"interrupt-remapping", "unknown"},
 	{"proc/interrupts", "  CPU0\n  1: 0 IR-IO-APIC 1-edge x\n  2: 0 PCI-MSI 2-edge nvme0q0\n",
-		VFM_WARN, "interrupt-remapping", VFM_WARN, "nvme0q0"},
+		VFM_WARN, VFM_WARN, "interrupt-remapping", "nvme0q0"},
 	{"proc/interrupts", "  CPU0\n  1: 0 IR-IO-APIC 1-edge x\n  2: 0 PCI-MSI 4096-edge AMD-Vi\n",
-		VFM_PASS, "interrupt-remapping", VFM_PASS, ""},
+		VFM_PASS, VFM_PASS, "interrupt-remapping", ""},
 	/* An interface may be called anything. */
-	{"proc/interrupts", "  CPU0\n  1: 0 IO-APIC 1-edge IR-IO-APIC\n", VFM_FAIL,
-		"interrupt-remapping", VFM_FAIL, ""},
+	{"proc/interrupts", "  CPU0\n  1: 0 IO-APIC 1-edge IR-IO-APIC\n", VFM_FAIL, VFM_FAIL,
+		"interrupt-remapping", ""},
 	{"sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "Y\n", VFM_WARN,
-		"unsafe-interrupts", VFM_WARN, "vfio_iommu_type1"},
-	{"sys/module/iommufd/parameters/allow_unsafe_interrupts", "Y\n", VFM_WARN,
-		"unsafe-interrupts", VFM_WARN, "iommufd"},
+		VFM_WARN, "unsafe-interrupts", "vfio_iommu_type1"},
+	{"sys/module/iommufd/parameters/allow_unsafe_interrupts", "Y\n", VFM_WARN, VFM_WARN,
+		"unsafe-interrupts", "iommufd"},
 	{"sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "perhaps", VFM_PASS,
-		"unsafe-interrupts", VFM_SKIP, "cannot be read"},
-	{"sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n", VFM_WARN, "no-iommu",
-		VFM_WARN, "no-IOMMU mode is on"},
-	{GROUPS "9/name", "vfio-noiommu\n", VFM_FAIL, "no-iommu", VFM_FAIL, "group 9"},
-	{GROUPS "3/name", "vfio-noiommu\n", VFM_FAIL, "group-viable", VFM_FAIL, "no-IOMMU mode"},
-	{GROUPS "3/reserved_regions", "0xe0000 0xfffff direct\n", VFM_FAIL, "reserved-regions",
-		VFM_FAIL, "0xe0000-0xfffff"},
-	{GROUPS "3/reserved_regions", "0xe0000 0xfffff direct-relaxable\n", VFM_PASS,
-		"reserved-regions", VFM_PASS, "ends with"},
-	{GROUPS "3/reserved_regions", "garbage\n", VFM_WARN, "reserved-regions", VFM_SKIP,
+		VFM_SKIP, "unsafe-interrupts", "cannot be read"},
+	{"sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n", VFM_WARN, VFM_WARN,
+		"no-iommu", "no-IOMMU mode is on"},
+	{GROUPS "9/name", "vfio-noiommu\n", VFM_FAIL, VFM_FAIL, "no-iommu", "group 9"},
+	{GROUPS "3/name", "vfio-noiommu\n", VFM_FAIL, VFM_FAIL, "group-viable", "no-IOMMU mode"},
+	{GROUPS "3/reserved_regions", "0xe0000 0xfffff direct\n", VFM_FAIL, VFM_FAIL,
+		"reserved-regions", "0xe0000-0xfffff"},
+	{GROUPS "3/reserved_regions", "0xe0000 0xfffff direct-relaxable\n", VFM_PASS, VFM_PASS,
+		"reserved-regions", "ends with"},
+	{GROUPS "3/reserved_regions", "garbage\n", VFM_WARN, VFM_SKIP, "reserved-regions",
 		"unknown"},
 	{"dev/kmsg",
 		"3,9,1,-;DMAR: [DMA Write NO_PASID] Request device [01:10.0] fault addr 0x1000 "
 		"[fault reason 0x05] PTE Write access is not set\n",
-		VFM_WARN, "dma-fault", VFM_WARN, "0x1000"},
+		VFM_WARN, VFM_WARN, "dma-fault", "0x1000"},
 	{"dev/kmsg",
 		"3,9,1,-;DMAR: [DMA Write NO_PASID] Request device [01:10.2] fault addr 0x1000 "
 		"[fault reason 0x05] PTE Write access is not set\n",
-		VFM_PASS, "dma-fault", VFM_PASS, ""},
+		VFM_PASS, VFM_PASS, "dma-fault", ""},
 };
 
 /* Where /proc/interrupts is hidden. */
@@ -601,6 +599,55 @@ START_TEST(one_change_to_a_good_host_is_found)
 }
 END_TEST
 
+/* Every file that is read becomes something else: never a crash, and nothing bad looks good. */
+START_TEST(hostile_file_makes_nothing_look_good)
+{
+	static const char *const files[] = {"proc/cmdline", "proc/interrupts",
+		"proc/sys/kernel/osrelease", "dev/kmsg", "sys/class/iommu/dmar0/intel-iommu/ecap",
+		"sys/module/vfio/parameters/enable_unsafe_noiommu_mode",
+		"sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", GROUPS "1/type",
+		GROUPS "1/reserved_regions", GROUPS "1/name", GROUPS "1/devices/0000:01:00.0",
+		GROUPS "1/devices/x", "sys/devices/" RP "/config", "sys/devices/" RP "/class",
+		"sys/devices/" RP "/driver", "sys/devices/" RP "/0000:01:00.0/driver",
+		"sys/devices/" RP "/0000:01:00.0/class",
+		"sys/devices/" RP "/0000:01:00.1/iommu_group",
+		"sys/devices/" RP "/0000:01:00.1/config", "sys/devices/" RP "/0000:01:00.1/vendor",
+		"sys/devices/" RP "/0000:01:00.1/physfn", "sys/kernel/irq/1/chip_name"};
+	static const struct device d[] = {{RP, ROOT, false, NONE, 0, 1, "pcieport"},
+		{RP "/0000:01:00.0", EP, true, NONE, 0, 1, "igb"},
+		{RP "/0000:01:00.1", EP, true, NONE, 0, 1, "vfio-pci"}};
+	_cleanup_free_ char *junk = malloc(200000);
+	struct bdf b = bdf("0000:01:00.1");
+
+	for (size_t i = 0; i < ARRAY_SIZE(d); i++)
+		device_add(&d[i]);
+	for (int i = 0; i < 200000; i++)
+		junk[i] = (char)(i * 7919 >> 3);
+	for (int kind = 0; kind < 7; kind++) {
+		fake_remove(&k, files[_i]);
+		switch (kind) {
+		case 0: fake_put(&k, files[_i], "", 0); break;
+		case 1: fake_put(&k, files[_i], junk, 200000); break;
+		case 2: fake_put(&k, files[_i], "\n\n\0\n", 4); break;
+		case 3: fake_put(&k, files[_i], "-1", 2); break;
+		case 4: fake_link(&k, files[_i], "../../../../../../../../nowhere"); break;
+		case 5: fake_link(&k, files[_i], "."); break;
+		case 6: break;
+		}
+		f.n = 0;
+		ck_assert_int_eq(vfm_isolate_host(v, &f, &e), 0);
+		if (vfm_isolate_function(v, b, &f, &e) == 0)
+			ck_assert_msg(
+				vfm_findings_verdict(&f) >= VFM_WARN, "%s, %d", files[_i], kind);
+		for (size_t i = 0; i < f.n; i++) {
+			for (const char *c = f.finding[i].text; *c; c++)
+				ck_assert_msg(*c >= ' ' && *c <= '~', "%s: %s", files[_i],
+					f.finding[i].text);
+		}
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("isolate");
@@ -617,6 +664,7 @@ int main(void)
 	tcase_add_test(t, acs_rule_is_that_of_linux);
 	tcase_add_loop_test(t, recorded_machine_gets_its_findings, 0, (int)ARRAY_SIZE(recordings));
 	tcase_add_loop_test(t, one_change_to_a_good_host_is_found, 0, (int)ARRAY_SIZE(changes));
+	tcase_add_loop_test(t, hostile_file_makes_nothing_look_good, 0, 22);
 	suite_add_tcase(s, t);
 	run = srunner_create(s);
 	srunner_run_all(run, CK_ENV);
