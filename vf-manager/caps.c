@@ -251,6 +251,19 @@ static int count_read(struct vfm *v, struct bdf b, const char *attr)
 	return dev_read_u64(v, b, attr, &n) < 0 || n > UINT16_MAX ? -1 : (int)n;
 }
 
+/* As count_read(), of an attribute the kernel may keep us waiting for. */
+static int count_read_guarded(struct vfm *v, struct bdf b, const char *attr)
+{
+	char path[PATH_MAX], text[16], *end;
+	unsigned long n;
+
+	if (!sysfs_exists(&v->sys, sysfs_pci_path(b, attr, path, sizeof(path))) ||
+		dev_read_guarded(v, b, attr, text, sizeof(text)) < 0)
+		return -1;
+	n = strtoul(text, &end, 10);
+	return *end || end == text || n > UINT16_MAX ? -1 : (int)n;
+}
+
 /* Hexadecimal digits without 0x; 0: not there. */
 static uint16_t vf_device_read(struct vfm *v, struct bdf b)
 {
@@ -297,7 +310,7 @@ int vfm_caps(struct vfm *v, struct bdf b, struct vfm_caps *ret, struct err *e)
 	vfm_caps_decode(config, n < 0 ? 0 : (size_t)n, ret);
 	sriov_from_sysfs(v, b, ret);
 	dev_read_text(v, b, "reset_method", ret->resets, sizeof(ret->resets));
-	ret->vf_total_msix = count_read(v, b, "sriov_vf_total_msix");
+	ret->vf_total_msix = count_read_guarded(v, b, "sriov_vf_total_msix");
 	ret->vf_msix_count = count_read(v, b, "sriov_vf_msix_count");
 	return 0;
 }

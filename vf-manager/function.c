@@ -200,7 +200,7 @@ static int read_at(
 	f.device = (uint16_t)dev_read_number(v, b, "device", UINT16_MAX);
 	f.class = dev_read_number(v, b, "class", 0xffffff);
 	link_read(v, b, "driver", f.driver, sizeof(f.driver));
-	dev_read_text(v, b, "driver_override", f.driver_override, sizeof(f.driver_override));
+	dev_read_guarded(v, b, "driver_override", f.driver_override, sizeof(f.driver_override));
 	if (is_unset(f.driver_override))
 		f.driver_override[0] = '\0';
 	f.iommu_group = group_read(v, b);

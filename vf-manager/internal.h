@@ -22,7 +22,10 @@ struct vfm {
 	const volatile sig_atomic_t *cancel;
 	int lock_fd[2]; /* held locks, -1 = none: a child that blocks keeps them */
 	bool domain_exclusive;
-	struct pci_access *ids;  /* pci.ids, opened when first asked */
+	struct pci_access *ids; /* pci.ids, opened when first asked */
+	pid_t reader_pid;       /* reader.c; valid with reader_fd */
+	int reader_fd;          /* -1 = none */
+	uint32_t questions, readers_left;
 	uint16_t devlink_family; /* its number while this kernel runs, 0 = not asked yet */
 };
 
@@ -54,12 +57,25 @@ int wait_until(struct vfm *v, const char *what, unsigned timeout_ms,
  */
 int call_in_child(struct vfm *v, const char *what, int (*fn)(struct vfm *v, void *arg), void *arg,
 	pid_t *ret_pid);
+/*
+ * First thing in a child that may sit in the kernel for ever: it must not hold our caller's pipes and
+ * locks open with it, only @result_fd, the root, and where it changes something the locks that say so.
+ */
+void child_isolate(struct vfm *v, int result_fd, bool keep_locks);
 /* Zeroed memory that a child of call_in_child() writes to and we read; NULL when there is none. */
 void *shared_alloc(size_t size);
 void shared_free(void *p, size_t size);
 /* A write that may block. @path is relative to the root. */
 int write_in_child(
 	struct vfm *v, const char *what, const char *path, const char *text, pid_t *ret_pid);
+
+/* reader.c */
+/*
+ * Read an attribute that the kernel may keep us waiting for. As sysfs_read(), or -ETIMEDOUT: somebody
+ * has the device's lock. @buf is then empty.
+ */
+int dev_read_guarded(struct vfm *v, struct bdf b, const char *attr, char *buf, size_t size);
+void reader_finish(struct vfm *v);
 
 /* journal.c */
 /* The runtime directory, opened; -errno. */

@@ -56,13 +56,10 @@ static int int_cmp(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/*
- * The child may sit in the kernel for ever. It must not hold our caller's pipes and locks open with
- * it, only the locks that say that this PF is being changed.
- */
-static void child_isolate(struct vfm *v, int result_fd)
+void child_isolate(struct vfm *v, int result_fd, bool keep_locks)
 {
-	int keep[] = {result_fd, v->sys.root_fd, v->lock_fd[0], v->lock_fd[1]};
+	int keep[] = {result_fd, v->sys.root_fd, keep_locks ? v->lock_fd[0] : -1,
+		keep_locks ? v->lock_fd[1] : -1};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	unsigned next = 3;
 
@@ -98,7 +95,7 @@ int call_in_child(struct vfm *v, const char *what, int (*fn)(struct vfm *v, void
 		return r;
 	}
 	if (pid == 0) {
-		child_isolate(v, p[1]);
+		child_isolate(v, p[1], true);
 		answer = fn(v, arg);
 		n = write(p[1], &answer, sizeof(answer));
 		_exit(n == sizeof(answer) ? 0 : 1);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -175,6 +176,35 @@ static const struct {
 	{"0000:01:10.0/driver", "../../.."},
 	{"0000:01:10.0/driver", "a\033[2J"},
 };
+
+/*
+ * The kernel shows driver_override under the device's lock, and whoever removes the device has that
+ * until the last user of a VF lets go. A FIFO that nobody writes to keeps a reader as well.
+ */
+START_TEST(list_goes_on_while_the_kernel_keeps_a_device_locked)
+{
+	_cleanup_free_ struct vfm_function *f = NULL, *again = NULL;
+	unsigned start;
+	char path[256];
+	int n;
+
+	carve(3);
+	snprintf(path, sizeof(path), "%s/" DEV "0000:01:10.2/driver_override", k.root);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	start = ms_now();
+	n = vfm_list(v, 0, &f, &e);
+	ck_assert_int_eq(n, 4);
+	ck_assert_uint_lt(ms_now() - start, 1500);
+	ck_assert_str_eq(f[2].driver_override, "");
+	/* What comes behind it is read by another. */
+	ck_assert_int_eq(bdf_rid(f[3].bdf), bdf_rid((struct bdf){0, 1, 0x10, 4}));
+	ck_assert_int_eq(vfm_bind(v, f[3].bdf, "vfio-pci", 0, &e), 0);
+	n = vfm_list(v, 0, &again, &e);
+	ck_assert_int_eq(n, 4);
+	ck_assert_str_eq(again[3].driver_override, "vfio-pci");
+}
+END_TEST
 
 START_TEST(list_survives_hostile_links)
 {
@@ -870,6 +900,7 @@ int main(void)
 	tcase_add_test(t, list_all_leaves_bridges_out);
 	tcase_add_test(t, list_counts_links_not_numvfs);
 	tcase_add_loop_test(t, list_survives_hostile_text, 0, ARRAY_SIZE(hostile_attr));
+	tcase_add_test(t, list_goes_on_while_the_kernel_keeps_a_device_locked);
 	tcase_add_loop_test(t, list_survives_hostile_links, 0, ARRAY_SIZE(hostile_links));
 	tcase_add_test(t, carve_keeps_host_drivers_off_and_brings_the_pf_up);
 	tcase_add_test(t, carve_of_the_same_number_writes_nothing);
