@@ -10,6 +10,7 @@
 
 #include "cli/vf.h"
 #include "common/cleanup.h"
+#include "vf-manager/select.h"
 
 /* A signal handler can reach nothing else. */
 static volatile sig_atomic_t signalled;
@@ -75,6 +76,14 @@ static const struct argp_option list_options[] = {
 static const struct argp_option bind_options[] = {
 	{"whole", VF_KEY(VF_OPT_WHOLE), NULL, 0,
 		"also a function that is no VF: the host loses the device", 0},
+	{"force", VF_KEY(VF_OPT_FORCE), NULL, 0, "also one in use; what that costs is said before",
+		0},
+	VF_COMMON_OPTIONS,
+};
+static const struct argp_option release_options[] = {
+	{"all", 'a', NULL, 0, "everything that was bound or set", 0},
+	{"force", VF_KEY(VF_OPT_FORCE), NULL, 0, "also one in use; what that costs is said before",
+		0},
 	VF_COMMON_OPTIONS,
 };
 static const struct argp_option show_options[] = {
@@ -125,6 +134,16 @@ int vf_address(const char *arg, struct bdf *ret)
 		arg);
 }
 
+int vf_function(struct vfm *v, const char *arg, struct bdf *ret)
+{
+	struct err e = {0};
+	int r = vfm_select(v, arg, ret, &e);
+
+	if (r == -EINVAL)
+		return vf_usage("%s", e.text);
+	return r < 0 ? vf_fail(r, &e) : 0;
+}
+
 static const struct vf_command commands[] = {
 	{"list", vf_list, list_options, 0, 0, "", "List SR-IOV devices and their VFs."},
 	{"carve", vf_carve, common_options, 2, 2, "PF N",
@@ -143,8 +162,11 @@ static const struct vf_command commands[] = {
 		"viaduct-vf-set' lists the keys."},
 	{"bind", vf_bind, bind_options, 2, 2, "VF DRIVER",
 		"Bind VF to DRIVER (vfio-pci for a guest) and remember the one it had."},
-	{"release", vf_release, common_options, 1, 1, "VF",
-		"Give VF back to the driver it had, or to none if it had none."},
+	{"release", vf_release, release_options, 0, 1, "VF|PF\n--all",
+		"Give VF, or all VFs of PF, what they had before: settings and driver."},
+	{"lease", vf_lease, vf_lease_options, 1, 2,
+		"take VF -- COMMAND...\ntake VF --pid PID\nlist\nfree VF\ngc",
+		"Promise VF to somebody for as long as he lives; tell who has which.", true},
 	{"monitor", vf_monitor, vf_monitor_options, 0, 0, "",
 		"Tell what happens to SR-IOV functions, a line for each event."},
 	{"export", vf_export, vf_export_options, 1, VF_MAX_ARGS, "FORMAT [FUNCTION...]",
@@ -204,6 +226,13 @@ static int command_run(const struct vf_command *c, int argc, char **argv)
 
 	snprintf(title, sizeof(title), "viaduct vf %s", c->name);
 	argv[0] = title;
+	/* Not argp's business: it would sort our arguments behind the "--" too. */
+	for (int i = 1; c->takes_command && i < argc; i++) {
+		if (strcmp(argv[i], "--"))
+			continue;
+		a.command = i + 1 < argc ? &argv[i + 1] : NULL;
+		argc = i;
+	}
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
 	for (size_t i = 0; i < 3; i++)
 		sigaction((int[]){SIGINT, SIGTERM, SIGHUP}[i], &sa, NULL);

@@ -32,6 +32,9 @@ enum vf_opt {
 	VF_OPT_JSON,
 	VF_OPT_ALL,
 	VF_OPT_WHOLE,
+	VF_OPT_FORCE,
+	VF_OPT_OWNER,
+	VF_OPT_PID,
 	VF_OPT_NAME,
 	VF_OPT_FOR,
 	VF_OPT_TEXT,
@@ -40,7 +43,6 @@ enum vf_opt {
 	VF_OPT_DRY_RUN,
 	VF_OPT_ROLLBACK,
 	VF_OPT_RECREATE,
-	VF_OPT_FORCE,
 	VF_OPT_WAIT,
 	VF_OPT_COUNT
 };
@@ -57,6 +59,7 @@ struct vf_args {
 	const char *pos[VF_MAX_ARGS];
 	unsigned n;
 	unsigned min, max; /* positional arguments wanted */
+	char **command;    /* what follows "--", ends with NULL; NULL: nothing does */
 };
 
 static inline bool vf_flag(const struct vf_args *a, enum vf_opt opt)
@@ -82,6 +85,7 @@ struct vf_command {
 	const struct argp_option *options;
 	unsigned min, max; /* positional arguments */
 	const char *args_doc, *doc;
+	bool takes_command; /* what follows "--" is a command of the user's */
 };
 
 /* Print @e to stderr; the exit status for @r. */
@@ -90,6 +94,8 @@ int vf_fail(int r, const struct err *e);
 int vf_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Parse a PCI address; 0, or an exit status after a message. */
 int vf_address(const char *arg, struct bdf *ret);
+/* The function that a selector names (select.h); 0, or an exit status after a message. */
+int vf_function(struct vfm *v, const char *arg, struct bdf *ret);
 
 /* vf_isolate.c */
 int vf_isolate(struct vfm *v, const struct vf_args *a);
@@ -103,8 +109,12 @@ int vf_show(struct vfm *v, const struct vf_args *a);
 /* vf_change.c */
 int vf_carve(struct vfm *v, const struct vf_args *a);
 int vf_set(struct vfm *v, const struct vf_args *a);
+/* vf_bind.c */
 int vf_bind(struct vfm *v, const struct vf_args *a);
 int vf_release(struct vfm *v, const struct vf_args *a);
+/* vf_lease.c */
+extern const struct argp_option vf_lease_options[];
+int vf_lease(struct vfm *v, const struct vf_args *a);
 /* vf_export.c */
 extern const struct argp_option vf_export_options[];
 int vf_export(struct vfm *v, const struct vf_args *a);

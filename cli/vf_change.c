@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* viaduct vf carve, set, bind and release. */
+/* viaduct vf carve and set. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,41 +91,4 @@ int vf_set(struct vfm *v, const struct vf_args *a)
 				changed & 1u << i ? "" : " (already)");
 	putchar('\n');
 	return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
-}
-
-int vf_bind(struct vfm *v, const struct vf_args *a)
-{
-	struct err e = {0};
-	struct bdf b;
-	int r = vf_address(a->pos[0], &b);
-
-	if (r)
-		return r;
-	r = vfm_bind(v, b, a->pos[1], vf_flag(a, VF_OPT_WHOLE) ? VFM_BIND_WHOLE : 0, &e);
-	if (r < 0)
-		return vf_fail(r, &e);
-	if (!vf_flag(a, VF_OPT_QUIET))
-		printf("%s: bound to %s\n", a->pos[0], a->pos[1]);
-	return EXIT_DONE;
-}
-
-int vf_release(struct vfm *v, const struct vf_args *a)
-{
-	char driver[VFM_NAME_MAX] = "";
-	struct err e = {0};
-	struct bdf b;
-	int r = vf_address(a->pos[0], &b);
-
-	if (r)
-		return r;
-	r = vfm_release(v, b, 0, driver, &e);
-	if (r < 0)
-		return vf_fail(r, &e);
-	if (vf_flag(a, VF_OPT_QUIET))
-		return EXIT_DONE;
-	if (*driver)
-		printf("%s: released, driver %s\n", a->pos[0], driver);
-	else
-		printf("%s: released, no driver\n", a->pos[0]);
-	return EXIT_DONE;
 }

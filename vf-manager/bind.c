@@ -411,13 +411,18 @@ struct release {
 	struct vfm_function f;
 	struct journal_entry entry;
 	bool recorded; /* entry is the driver it had */
+	bool settings; /* there is a record of those it had */
 };
 
-static int release_read(struct vfm *v, struct move *m, struct release *ret)
+static int release_read(struct vfm *v, struct move *m, unsigned flags, struct release *ret)
 {
+	struct vfm_settings s;
+
 	if (function_read(v, m->bdf, &ret->f) < 0)
 		return -ENODEV;
 	ret->recorded = journal_read(v, m->bdf, JOURNAL_DRIVER, &ret->entry) == 0;
+	ret->settings =
+		!(flags & VFM_RELEASE_DRIVER_ONLY) && journal_read_settings(v, m->bdf, &s) == 0;
 	return 0;
 }
 
@@ -465,38 +470,64 @@ static int release_driver(struct vfm *v, struct move *m, const struct release *r
 	return r;
 }
 
-/* Before the locks as well, so that whoever waits for the holder is told at once. */
 static int release_check(
 	struct vfm *v, struct move *m, const struct release *rel, bool force, struct err *e)
 {
-	if (!release_moves(v, rel))
+	bool moves = release_moves(v, rel);
+
+	if (!moves && !rel->settings)
 		return 0;
-	if (rel->f.kind == VFM_PF && rel->f.num_vfs)
+	if (moves && rel->f.kind == VFM_PF && rel->f.num_vfs)
 		return err_set(e, EBUSY, "it has %u VFs, which would lose their PF: carve 0 first",
 			rel->f.num_vfs);
-	return vfm_refuse_if_used(v, m->bdf, "its driver would be taken away", force, e);
+	return vfm_refuse_if_used(v, m->bdf,
+		moves ? "its driver would be taken away" : "its settings would change", force, e);
 }
 
 static int release_locked(
+	struct vfm *v, struct move *m, unsigned flags, struct release *rel, struct err *e)
+{
+	_drops_locks_ struct vfm *locked = v;
+	int r = lock_domain(v, m->bdf, false, e);
+
+	if (r == 0)
+		r = lock_function(v, m->bdf, e);
+	if (r < 0)
+		return r;
+	if (release_read(v, m, flags, rel) < 0)
+		return err_set(e, ENODEV, "the device is gone");
+	/* Forced, it was said before; and somebody may have come since. */
+	if (!(flags & VFM_RELEASE_FORCE))
+		r = release_check(v, m, rel, false, e);
+	return r < 0 ? r : release_driver(v, m, rel, e);
+}
+
+static int release_steps(
 	struct vfm *v, struct move *m, unsigned flags, char *ret_driver, struct err *e)
 {
 	bool force = flags & VFM_RELEASE_FORCE;
-	struct release rel;
+	struct vfm_settings had = {0};
+	struct release rel = {0};
+	struct err why = {0};
 	int r;
 
-	if (release_read(v, m, &rel) < 0)
+	if (release_read(v, m, flags, &rel) < 0)
 		return err_set(e, ENODEV, "no such PCI function ('viaduct vf list' shows them)");
-	r = force ? 0 : release_check(v, m, &rel, false, e);
-	if (r == 0)
-		r = lock_domain(v, m->bdf, false, e);
-	if (r == 0)
-		r = lock_function(v, m->bdf, e);
-	if (r == 0 && release_read(v, m, &rel) < 0)
-		r = err_set(e, ENODEV, "the device is gone");
-	if (r == 0)
-		r = release_check(v, m, &rel, force, e);
-	if (r == 0)
-		r = release_driver(v, m, &rel, e);
+	/* Before the locks, so that whoever waits for the holder is told at once. */
+	r = release_check(v, m, &rel, force, e);
+	if (r < 0)
+		return r;
+	/* First what its PF gives it: the driver it gets back reads that as it is bound. */
+	if (rel.settings)
+		r = settings_release(v, m->bdf, &had, e);
+	if (r < 0 && !force)
+		return r;
+	if (r < 0)
+		vfm_note(v, "%s: forced though its settings stay as they are: %s", m->name,
+			e ? e->text : strerror(-r));
+	r = release_locked(v, m, flags, &rel, e);
+	if (r < 0 && had.set && vfm_set(v, m->bdf, &had, NULL, &why) < 0)
+		err_append(e, "not undone: its settings were put back already: %s", why.text);
 	if (r < 0)
 		return r;
 	if (ret_driver && function_read(v, m->bdf, &rel.f) == 0)
@@ -506,11 +537,10 @@ static int release_locked(
 
 int vfm_release(struct vfm *v, struct bdf b, unsigned flags, char *ret_driver, struct err *e)
 {
-	_drops_locks_ struct vfm *locked = v;
 	struct move m = {.bdf = b};
 	int r;
 
 	bdf_format(b, m.name);
-	r = release_locked(v, &m, flags, ret_driver, e);
+	r = release_steps(v, &m, flags, ret_driver, e);
 	return r < 0 ? err_wrap(e, r, "release %s", m.name) : 0;
 }

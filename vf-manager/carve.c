@@ -283,7 +283,7 @@ static int vfs_destroy(struct vfm *v, struct carve *c, struct err *e)
 	if (r < 0)
 		return r;
 	for (unsigned i = 0; i < n; i++)
-		journal_remove(v, vfs[i], JOURNAL_DRIVER);
+		journal_forget(v, vfs[i]);
 	return 0;
 }
 

@@ -32,7 +32,10 @@ struct target {
 	struct vfm_settings *vf; /* of all VFs of the PF */
 	struct vfm_port *port;   /* in switchdev mode, else NULL: theirs on the eswitch */
 	size_t n;
+	struct bdf bdf;
 	struct vfm_settings before;
+	struct vfm_settings record; /* what it had before the first change, from the journal */
+	bool restoring;             /* that is what it is given */
 };
 
 static void target_finish(struct target *t)
@@ -124,19 +127,21 @@ static int group_set(struct target *t, const struct vfm_settings *s, uint32_t bi
 	return link_set_vf(t->v, t->pf.ifindex, t->index, s, bits, e);
 }
 
-static int target_open(struct target *t, struct vfm *v, struct bdf b, struct err *e)
+static int target_open(struct target *t, struct vfm *v, struct bdf b, bool change, struct err *e)
 {
 	char name[BDF_STRLEN];
 	struct vfm_function f;
 	int r;
 
-	*t = (struct target){.v = v};
+	*t = (struct target){.v = v, .bdf = b};
 	if (function_read(v, b, &f) < 0)
 		return err_set(e, ENODEV, "no such PCI function ('viaduct vf list' shows them)");
 	if (f.kind != VFM_VF || f.index < 0)
 		return err_set(
 			e, ENOTSUP, "not a virtual function: only a PF's VFs are set this way");
 	r = lock_domain(v, b, false, e);
+	if (r == 0 && change)
+		r = lock_function(v, b, e);
 	if (r < 0)
 		return r;
 	if (function_read(v, f.pf, &t->pf) < 0 || !*t->pf.netdev || t->pf.ifindex <= 0)
@@ -254,6 +259,50 @@ static int verify(struct target *t, const struct vfm_settings *want, struct err 
 		vfm_setting_format(want, first, a), t->pf.netdev, *b ? b : "nothing");
 }
 
+/* Write down what the settings in @bits have, of those that were not changed before. */
+static int record_add(struct target *t, uint32_t bits, struct err *e)
+{
+	struct vfm_settings s = {0};
+	uint32_t new;
+
+	if (journal_read_settings(t->v, t->bdf, &t->record) < 0)
+		t->record = (struct vfm_settings){0};
+	s = t->record;
+	new = bits & t->before.set & ~s.set;
+	if (!new)
+		return 0;
+	vfm_settings_merge(&s, &t->before, new);
+	return journal_write_settings(t->v, t->bdf, &s, e);
+}
+
+/*
+ * After a change, whatever came of it: a setting that has again what it had at first needs no
+ * record. What cannot be read keeps its own.
+ */
+static void record_trim(struct target *t, bool failed)
+{
+	struct vfm_settings s;
+	uint32_t same;
+
+	if (journal_read_settings(t->v, t->bdf, &s) < 0 || (failed && target_read(t, NULL) < 0))
+		return;
+	same = s.set & ~vfm_settings_differ(&s, &t->vf[t->index], s.set);
+	if (!same)
+		return;
+	s.set &= ~same;
+	journal_write_settings(t->v, t->bdf, &s, NULL);
+}
+
+/* All settings that change when those in @bits are set. */
+static uint32_t groups_of(uint32_t bits)
+{
+	uint32_t all = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
+		all |= bits & groups[i] ? groups[i] : 0;
+	return all;
+}
+
 static int target_set(
 	struct target *t, const struct vfm_settings *want, uint32_t *ret_changed, struct err *e)
 {
@@ -268,12 +317,14 @@ static int target_set(
 		return r;
 	if (!differ)
 		return 0;
-	if (!t->pf.admin_up)
+	if (!t->pf.admin_up && !t->restoring)
 		return err_set(e, ENETDOWN,
 			"the PF's interface %s is down, its VFs do not hear of the change: 'ip "
 			"link set %s up' first",
 			t->pf.netdev, t->pf.netdev);
 	if (differ & VFM_BIT(MAC) && (r = check_unique(t, want->mac, e)) < 0)
+		return r;
+	if (!t->restoring && (r = record_add(t, groups_of(differ), e)) < 0)
 		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
 		if (!(differ & groups[i]))
@@ -303,8 +354,12 @@ static int set_locked(struct vfm *v, struct bdf b, const struct vfm_settings *wa
 		&(struct vfm_settings){.set = want->set & VFM_BIT(MAC), .mac = {want->mac[0]}}, e);
 
 	if (r == 0)
-		r = target_open(&t, v, b, e);
-	return r < 0 ? r : target_set(&t, want, ret_changed, e);
+		r = target_open(&t, v, b, true, e);
+	if (r < 0)
+		return r;
+	r = target_set(&t, want, ret_changed, e);
+	record_trim(&t, r < 0);
+	return r;
 }
 
 int vfm_set(struct vfm *v, struct bdf vf, const struct vfm_settings *want, uint32_t *ret_changed,
@@ -333,10 +388,34 @@ int vfm_get(struct vfm *v, struct bdf vf, struct vfm_settings *ret, struct err *
 	_drops_locks_ struct vfm *locked = v;
 	_cleanup_(target_finish) struct target t = {0};
 	char name[BDF_STRLEN];
-	int r = target_open(&t, v, vf, e);
+	int r = target_open(&t, v, vf, false, e);
 
 	if (r < 0)
 		return err_wrap(e, r, "read the settings of %s", bdf_format(vf, name));
 	*ret = t.before;
+	return 0;
+}
+
+int settings_release(struct vfm *v, struct bdf b, struct vfm_settings *ret, struct err *e)
+{
+	_drops_locks_ struct vfm *locked = v;
+	_cleanup_(target_finish) struct target t = {0};
+	struct vfm_settings first;
+	int r;
+
+	*ret = (struct vfm_settings){0};
+	if (journal_read_settings(v, b, &first) < 0)
+		return 0;
+	r = target_open(&t, v, b, true, e);
+	/* Again under the lock. */
+	if (r == 0 && journal_read_settings(v, b, &first) < 0)
+		return 0;
+	t.restoring = true;
+	if (r == 0)
+		r = target_set(&t, &first, NULL, e);
+	if (r < 0)
+		return err_wrap(e, r, "put its settings back");
+	vfm_settings_merge(ret, &t.before, first.set & t.before.set);
+	journal_remove(v, b, JOURNAL_SETTINGS);
 	return 0;
 }

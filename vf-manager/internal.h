@@ -84,7 +84,7 @@ int run_dir_open(struct vfm *v, bool create);
 int flock_wait(struct vfm *v, int fd, int how, unsigned timeout_ms);
 /* The rest of the line of @text that starts with @key, copied; false when missing or too long. */
 bool record_field(const char *text, const char *key, char *buf, size_t size);
-enum journal_kind { JOURNAL_DRIVER, JOURNAL_AUTOPROBE };
+enum journal_kind { JOURNAL_DRIVER, JOURNAL_AUTOPROBE, JOURNAL_SETTINGS, JOURNAL_POOL };
 struct journal_entry {
 	char value[VFM_NAME_MAX];    /* the driver, or the autoprobe switch */
 	char override[VFM_NAME_MAX]; /* driver_override */
@@ -100,6 +100,15 @@ void journal_remove(struct vfm *v, struct bdf b, enum journal_kind kind);
  * killed could not. Whoever calls has the domain's lock alone. @count_only: leave them, only count.
  */
 unsigned journal_sweep(struct vfm *v, uint32_t domain, bool count_only);
+/*
+ * The same for what vfm_set() found when it first changed each setting: @s->set are those it
+ * changed. None set: the record is removed.
+ */
+int journal_write_settings(
+	struct vfm *v, struct bdf b, const struct vfm_settings *s, struct err *e);
+int journal_read_settings(struct vfm *v, struct bdf b, struct vfm_settings *ret);
+/* A VF is gone, and all that was recorded of it means nothing any more. */
+void journal_forget(struct vfm *v, struct bdf b);
 /* Both locks are dropped by locks_drop(). -EBUSY when another process keeps it. */
 int lock_domain(struct vfm *v, struct bdf b, bool exclusive, struct err *e);
 int lock_function(struct vfm *v, struct bdf b, struct err *e);
@@ -161,6 +170,13 @@ int binding_restore(struct vfm *v, struct bdf b, const struct vfm_function *befo
  */
 int refuse_if_any_used(
 	struct vfm *v, const struct vfm_function *pf, const char *doing, struct err *e);
+
+/* configure.c */
+/*
+ * Put back what vfm_set() recorded of @b and forget the record; *ret (what it had until now) is empty
+ * when there was none. Also while the PF is down. Locks by itself. Failures as for vfm_set().
+ */
+int settings_release(struct vfm *v, struct bdf b, struct vfm_settings *ret, struct err *e);
 
 /* netlink.c */
 struct nl_msg;

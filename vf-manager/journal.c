@@ -19,9 +19,13 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 
+#define RECORD_MAX 1024
+
 static const char *const kind_name[] = {
 	[JOURNAL_DRIVER] = "driver",
 	[JOURNAL_AUTOPROBE] = "autoprobe",
+	[JOURNAL_SETTINGS] = "settings",
+	[JOURNAL_POOL] = "pool",
 };
 
 int run_dir_open(struct vfm *v, bool create)
@@ -82,22 +86,48 @@ static int entry_store(int dir, const char *name, const char *text)
 	return r;
 }
 
-int journal_write(struct vfm *v, struct bdf b, enum journal_kind kind,
-	const struct journal_entry *entry, struct err *e)
+/* @text: lines after the one that names the device. */
+static int record_write(
+	struct vfm *v, struct bdf b, enum journal_kind kind, const char *text, struct err *e)
 {
-	char name[64], id[128], text[512];
+	char name[64], id[128], whole[RECORD_MAX];
 	_cleanup_fd_ int dir = run_dir_open(v, true);
 	int r = dir < 0 ? dir : device_identity(v, b, id, sizeof(id));
 
 	if (r >= 0) {
 		entry_name(b, kind, name, sizeof(name));
-		snprintf(text, sizeof(text), "device %s\nvalue %s\noverride %s\nend\n", id,
-			entry->value, entry->override);
-		r = entry_store(dir, name, text);
+		snprintf(whole, sizeof(whole), "device %s\n%send\n", id, text);
+		r = entry_store(dir, name, whole);
 	}
 	if (r < 0)
 		return err_sys(e, -r, "note its present state in %s (is it writable? run as root)",
 			v->run_dir);
+	return 0;
+}
+
+int journal_write(struct vfm *v, struct bdf b, enum journal_kind kind,
+	const struct journal_entry *entry, struct err *e)
+{
+	char text[RECORD_MAX / 2];
+
+	snprintf(text, sizeof(text), "value %s\noverride %s\n", entry->value, entry->override);
+	return record_write(v, b, kind, text, e);
+}
+
+int journal_write_settings(struct vfm *v, struct bdf b, const struct vfm_settings *s, struct err *e)
+{
+	char text[RECORD_MAX / 2], value[VFM_VALUE_MAX];
+	size_t n = 0;
+
+	*text = '\0';
+	for (unsigned int i = 0; i < VFM_SETTING_COUNT; i++) {
+		if (s->set & 1u << i)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s %s\n",
+				vfm_setting_name(i), vfm_setting_format(s, i, value));
+	}
+	if (n)
+		return record_write(v, b, JOURNAL_SETTINGS, text, e);
+	journal_remove(v, b, JOURNAL_SETTINGS);
 	return 0;
 }
 
@@ -121,18 +151,18 @@ bool record_field(const char *text, const char *key, char *buf, size_t size)
 	return true;
 }
 
-int journal_read(struct vfm *v, struct bdf b, enum journal_kind kind, struct journal_entry *ret)
+/* The whole record of this very device, into @text of RECORD_MAX bytes. */
+static int record_read(struct vfm *v, struct bdf b, enum journal_kind kind, char *text)
 {
-	char name[64], id[128], seen[128], text[1024];
+	char name[64], id[128], seen[128];
 	_cleanup_fd_ int dir = run_dir_open(v, false);
-	struct journal_entry entry;
 	struct sysfs d = {.root_fd = dir};
 	int r;
 
 	if (dir < 0)
 		return dir;
 	entry_name(b, kind, name, sizeof(name));
-	r = sysfs_read(&d, name, text, sizeof(text) - 1);
+	r = sysfs_read(&d, name, text, RECORD_MAX - 1);
 	if (r < 0)
 		return r;
 	/* sysfs_read() takes the last newline away. */
@@ -142,14 +172,48 @@ int journal_read(struct vfm *v, struct bdf b, enum journal_kind kind, struct jou
 		return r;
 	if (!record_field(text, "device", seen, sizeof(seen)) || strcmp(seen, id))
 		return -ENOENT;
-	if (strncmp(text, "device ", 7) || !strstr(text, "\nend\n") ||
-		!record_field(text, "value", entry.value, sizeof(entry.value)) ||
+	return strncmp(text, "device ", 7) || !strstr(text, "\nend\n") ? -ENOENT : 0;
+}
+
+int journal_read(struct vfm *v, struct bdf b, enum journal_kind kind, struct journal_entry *ret)
+{
+	struct journal_entry entry;
+	char text[RECORD_MAX];
+	int r = record_read(v, b, kind, text);
+
+	if (r < 0)
+		return r;
+	if (!record_field(text, "value", entry.value, sizeof(entry.value)) ||
 		!record_field(text, "override", entry.override, sizeof(entry.override)))
 		return -ENOENT;
 	if ((*entry.value && !name_is_plain(entry.value)) ||
 		(*entry.override && !name_is_plain(entry.override)))
 		return -ENOENT;
 	*ret = entry;
+	return 0;
+}
+
+int journal_read_settings(struct vfm *v, struct bdf b, struct vfm_settings *ret)
+{
+	char text[RECORD_MAX], value[VFM_VALUE_MAX], word[VFM_VALUE_MAX + 32];
+	struct vfm_settings s = {0};
+	int r = record_read(v, b, JOURNAL_SETTINGS, text);
+
+	if (r < 0)
+		return r;
+	for (unsigned int i = 0; i < VFM_SETTING_COUNT; i++) {
+		struct vfm_settings one = {0};
+
+		if (!record_field(text, vfm_setting_name(i), value, sizeof(value)))
+			continue;
+		snprintf(word, sizeof(word), "%s=%s", vfm_setting_name(i), value);
+		if (vfm_setting_parse(word, &one, NULL) < 0)
+			return -ENOENT;
+		vfm_settings_merge(&s, &one, 1u << i);
+	}
+	if (!s.set)
+		return -ENOENT;
+	*ret = s;
 	return 0;
 }
 
@@ -203,6 +267,52 @@ unsigned journal_sweep(struct vfm *v, uint32_t domain, bool count_only)
 		if (!count_only)
 			unlinkat(dir, entry->d_name, 0);
 	}
+	return n;
+}
+
+void journal_forget(struct vfm *v, struct bdf b)
+{
+	journal_remove(v, b, JOURNAL_DRIVER);
+	journal_remove(v, b, JOURNAL_SETTINGS);
+}
+
+static int bdf_cmp(const void *a, const void *b)
+{
+	const struct bdf *x = a, *y = b;
+
+	if (x->domain != y->domain)
+		return x->domain < y->domain ? -1 : 1;
+	return (int)bdf_rid(*x) - (int)bdf_rid(*y);
+}
+
+int vfm_recorded(struct vfm *v, struct bdf **ret, struct err *e)
+{
+	_cleanup_fd_ int dir = run_dir_open(v, false);
+	_cleanup_names_ char **names = NULL;
+	_cleanup_free_ struct bdf *list = NULL;
+	int r = dir, n = 0;
+
+	if (dir >= 0)
+		r = sysfs_list(&(struct sysfs){.root_fd = dir}, ".", &names);
+	if (r < 0 && r != -ENOENT)
+		return err_sys(e, -r, "read %s", v->run_dir);
+	list = calloc(r < 0 ? 1 : (size_t)r + 1, sizeof(*list));
+	if (!list)
+		return err_sys(e, ENOMEM, "read %s", v->run_dir);
+	for (char **name = names; name && *name; name++) {
+		struct journal_entry entry;
+		struct vfm_settings s;
+		struct bdf b;
+
+		if (!entry_parse(*name, &b) || (n && bdf_equal(list[n - 1], b)))
+			continue;
+		/* One that is of an earlier device counts no more than none. */
+		if (journal_read(v, b, JOURNAL_DRIVER, &entry) == 0 ||
+			journal_read_settings(v, b, &s) == 0)
+			list[n++] = b;
+	}
+	qsort(list, (size_t)n, sizeof(*list), bdf_cmp);
+	*ret = ptr_steal(list);
 	return n;
 }
 

@@ -223,4 +223,10 @@ enum vfm_release_flags {
  */
 int vfm_release(struct vfm *v, struct bdf b, unsigned flags, char *ret_driver, struct err *e);
 
+/*
+ * The functions that vfm_release() would give something back that vfm_bind() or vfm_set() recorded,
+ * in address order; free *ret. Their number or -errno.
+ */
+int vfm_recorded(struct vfm *v, struct bdf **ret, struct err *e);
+
 #endif

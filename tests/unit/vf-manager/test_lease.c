@@ -777,10 +777,185 @@ START_TEST(usage_text_stays_in_its_bounds)
 }
 END_TEST
 
+/* --- what release puts back --- */
+
+static void set(struct bdf b, const char *word)
+{
+	struct vfm_settings s = {0};
+
+	ck_assert_msg(vfm_setting_parse(word, &s, &e) == 0, "%s", e.text);
+	ck_assert_msg(vfm_set(v, b, &s, NULL, &e) == 0, "%s", e.text);
+}
+
+#define RECORD0 "run/vf/0000:01:10.0.settings"
+
+/* The settings before the first change, whatever was set how often since, and with another tool. */
+START_TEST(release_puts_back_the_settings_of_before)
+{
+	_cleanup_free_ char *before = NULL, *after = NULL;
+	_cleanup_free_ struct bdf *b = NULL;
+
+	set(vf0, "vlan=7");
+	set(vf0, "spoofchk=on");
+	ck_assert_int_eq(vfm_release(v, vf0, 0, NULL, &e), 0);
+	ck_assert(!exists(RECORD0));
+	k.knobs->pf[0].vf[0].vlan = 5;
+	k.knobs->pf[0].vf[0].qos = 2;
+	before = fake_state(&k);
+	set(vf0, "vlan=100");
+	set(vf0, "vlan=200");
+	set(vf0, "mac=52:54:00:00:00:77");
+	set(vf0, "trust=on");
+	ck_assert_int_eq(vfm_bind(v, vf0, "vfio-pci", 0, &e), 0);
+	ck_assert_int_eq(vfm_recorded(v, &b, &e), 1);
+	ck_assert(bdf_equal(b[0], vf0));
+	ck_assert(exists(RECORD0));
+	ck_assert_msg(vfm_release(v, vf0, 0, NULL, &e) == 0, "%s", e.text);
+	after = fake_state(&k);
+	ck_assert_str_eq(before, after);
+	ck_assert(!exists(RECORD0));
+}
+END_TEST
+
+START_TEST(what_was_set_back_by_hand_needs_no_record)
+{
+	set(vf0, "vlan=100");
+	ck_assert(exists(RECORD0));
+	set(vf0, "vlan=0");
+	ck_assert(!exists(RECORD0));
+	set(vf0, "vlan=100");
+	ck_assert_int_eq(vfm_carve(v, pf, 0, 0, NULL, &e), 0);
+	ck_assert(!exists(RECORD0));
+}
+END_TEST
+
+START_TEST(release_of_the_driver_alone_leaves_the_settings)
+{
+	set(vf0, "vlan=100");
+	with_driver("vfio-pci");
+	ck_assert_int_eq(vfm_release(v, vf0, VFM_RELEASE_DRIVER_ONLY, NULL, &e), 0);
+	ck_assert_uint_eq(k.knobs->pf[0].vf[0].vlan, 100);
+	ck_assert(exists(RECORD0));
+}
+END_TEST
+
+/* It is released because its guest has ended, and the PF may be down by then. */
+START_TEST(settings_are_put_back_while_the_pf_is_down)
+{
+	set(vf0, "vlan=100");
+	k.knobs->pf[0].up = false;
+	fake_netdev_flags(&k, 0);
+	ck_assert_msg(vfm_release(v, vf0, 0, NULL, &e) == 0, "%s", e.text);
+	ck_assert_uint_eq(k.knobs->pf[0].vf[0].vlan, 0);
+}
+END_TEST
+
+/* Of another VF, of another boot, or nonsense: it does not count. */
+START_TEST(a_damaged_record_of_settings_does_not_count)
+{
+	static const char *const damage[] = {
+		"", "vlan 5\nend\n", "device x\nvlan 5\nend\n", "device \nmac 01\nend\n"};
+
+	set(vf0, "vlan=100");
+	fake_puts(&k, RECORD0, damage[_i]);
+	ck_assert_int_eq(vfm_release(v, vf0, 0, NULL, &e), 0);
+	ck_assert_uint_eq(k.knobs->pf[0].vf[0].vlan, 100);
+}
+END_TEST
+
+static void sweep_start(void)
+{
+	setup();
+	with_driver("igbvf");
+	/* As if the host had bound it. */
+	fake_remove(&k, "run/vf/0000:01:10.0.driver");
+	set(vf0, "vlan=100");
+	set(vf0, "trust=on");
+	with_driver("vfio-pci");
+	k.knobs->calls = 0;
+}
+
+/* One call fails, or it and all after it: as it was, or the text says what is not. */
+START_TEST(a_release_with_settings_fails_at_every_call)
+{
+	bool done = false;
+
+	teardown();
+	for (unsigned n = 1; !done; n++) {
+		_cleanup_free_ char *before = NULL, *after = NULL;
+
+		ck_assert_uint_lt(n, 60);
+		sweep_start();
+		before = fake_state(&k);
+		k.knobs->fail_at = n;
+		k.knobs->fail_for = _i ? 1000 : 0;
+		k.knobs->fail_code = EIO;
+		e = (struct err){0};
+		done = vfm_release(v, vf0, 0, NULL, &e) == 0;
+		k.knobs->fail_at = 0;
+		after = fake_state(&k);
+		if (!done && strcmp(before, after))
+			ck_assert_msg(strstr(e.text, "not undone") != NULL,
+				"call %u: was\n%sis\n%sand only says: %s", n, before, after,
+				e.text);
+		if (!done && !_i)
+			ck_assert_msg(!strstr(e.text, "not undone"), "call %u: %s", n, e.text);
+		/* And the next one gets it done. */
+		ck_assert_msg(vfm_release(v, vf0, 0, NULL, &e) == 0, "call %u: %s", n, e.text);
+		ck_assert_uint_eq(k.knobs->pf[0].vf[0].vlan, 0);
+		ck_assert(!k.knobs->pf[0].vf[0].trust);
+		ck_assert(!exists(RECORD0));
+		teardown();
+	}
+	setup();
+}
+END_TEST
+
+/* Killed before or after any call of set, bind and release: a release then puts all of it back. */
+START_TEST(a_kill_at_any_call_loses_no_setting)
+{
+	bool done = false;
+
+	teardown();
+	for (unsigned n = 1; !done; n++) {
+		struct vfm_function f;
+		int status;
+		pid_t pid;
+
+		ck_assert_uint_lt(n, 60);
+		setup();
+		with_driver("igbvf");
+		fake_remove(&k, "run/vf/0000:01:10.0.driver");
+		k.knobs->calls = 0;
+		pid = fork();
+		if (pid == 0) {
+			k.knobs->kill_pid = getpid();
+			*(_i ? &k.knobs->kill_after : &k.knobs->kill_at) = n;
+			set(vf0, "vlan=100");
+			set(vf0, "trust=on");
+			with_driver("vfio-pci");
+			_exit(vfm_release(v, vf0, 0, NULL, &e) == 0 ? 0 : 1);
+		}
+		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+		done = WIFEXITED(status);
+		k.knobs->kill_at = k.knobs->kill_after = 0;
+		ck_assert_msg(vfm_release(v, vf0, 0, NULL, &e) == 0, "call %u: %s", n, e.text);
+		ck_assert_uint_eq(k.knobs->pf[0].vf[0].vlan, 0);
+		ck_assert(!k.knobs->pf[0].vf[0].trust);
+		ck_assert_int_eq(vfm_show(v, vf0, &f, &e), 0);
+		ck_assert_str_eq(f.driver, "igbvf");
+		ck_assert_str_eq(f.driver_override, "");
+		ck_assert(!exists(RECORD0));
+		teardown();
+	}
+	setup();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("lease");
-	TCase *t = tcase_create("lease"), *u = tcase_create("usage");
+	TCase *t = tcase_create("lease"), *u = tcase_create("usage"), *r = tcase_create("release");
 	SRunner *sr;
 	int failed;
 
@@ -810,6 +985,17 @@ int main(void)
 	tcase_add_test(u, usage_that_cannot_be_told_is_an_error);
 	tcase_add_test(u, usage_text_stays_in_its_bounds);
 	suite_add_tcase(s, u);
+
+	tcase_add_checked_fixture(r, setup, teardown);
+	tcase_set_timeout(r, 60);
+	tcase_add_test(r, release_puts_back_the_settings_of_before);
+	tcase_add_test(r, what_was_set_back_by_hand_needs_no_record);
+	tcase_add_test(r, release_of_the_driver_alone_leaves_the_settings);
+	tcase_add_test(r, settings_are_put_back_while_the_pf_is_down);
+	tcase_add_loop_test(r, a_damaged_record_of_settings_does_not_count, 0, 4);
+	tcase_add_loop_test(r, a_release_with_settings_fails_at_every_call, 0, 2);
+	tcase_add_loop_test(r, a_kill_at_any_call_loses_no_setting, 0, 2);
+	suite_add_tcase(s, r);
 
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);
