@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "cli/table.h"
 #include "cli/vf.h"
 #include "common/cleanup.h"
 #include "vf-manager/group.h"
@@ -70,7 +70,7 @@ static const char *colour_of(enum vfm_status s)
 		[VFM_WARN] = "\033[33m",
 		[VFM_FAIL] = "\033[31m"};
 
-	return isatty(STDOUT_FILENO) && !getenv("NO_COLOR") ? colours[s] : "";
+	return colour_wanted() ? colours[s] : "";
 }
 
 static void status_print(enum vfm_status s)

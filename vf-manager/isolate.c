@@ -79,8 +79,11 @@ __attribute__((format(printf, 2, 3))) static void names_add(
 		snprintf(buf + n, NAMES_MAX - n, "%s%s", n ? ", " : "", one);
 }
 
-static void viable_find(const struct subject *s, struct vfm_findings *to)
+static void viable_find(struct vfm *v, const struct subject *s, struct vfm_findings *to)
 {
+	unsigned release = release_read(v);
+	/* Kernels before did not ask for a bridge's driver. */
+	bool bridges_pass = release && release < RELEASE(5, 19);
 	const struct vfm_group *g = s->group;
 	char names[NAMES_MAX] = "", remedy[256];
 	const struct vfm_member *first = NULL;
@@ -109,7 +112,7 @@ static void viable_find(const struct subject *s, struct vfm_findings *to)
 	for (size_t i = 0; i < g->n; i++) {
 		const struct vfm_member *m = &g->member[i];
 
-		if (!m->blocks || member_is(m, s->f.bdf))
+		if (!m->blocks || member_is(m, s->f.bdf) || (m->bridge && bridges_pass))
 			continue;
 		first = first ? first : m;
 		n++;
@@ -262,7 +265,9 @@ static void step_judge(struct vfm *v, const struct subject *s, const struct acs_
 		return;
 	case ACS_OPEN: break;
 	}
-	if (!s->group)
+	if (!s->group && s->group_code != -ENOENT)
+		result_set(r, VFM_WARN, "", slot);
+	else if (!s->group)
 		result_set(r, VFM_WARN, "; Linux switches ACS on only with an IOMMU in use",
 			"switch the IOMMU on");
 	else if (group_accounts(s, step))
@@ -484,7 +489,7 @@ int vfm_isolate_function(struct vfm *v, struct bdf b, struct vfm_findings *to, s
 
 		s.others += !m->bridge && !member_is(m, b);
 	}
-	viable_find(&s, to);
+	viable_find(v, &s, to);
 	shared_find(&s, to);
 	pf_vf_find(v, &s, to);
 	path_find(v, &s, to);

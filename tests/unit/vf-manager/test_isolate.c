@@ -600,6 +600,47 @@ START_TEST(one_change_to_a_good_host_is_found)
 END_TEST
 
 /* Every file that is read becomes something else: never a crash, and nothing bad looks good. */
+START_TEST(bridge_with_a_driver_blocks_since_linux_5_19)
+{
+	static const struct device d[] = {{RP, ROOT, false, NONE, 0, 1, "shpchp"},
+		{RP "/0000:01:00.0", EP, false, NONE, 0, 1}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(d); i++)
+		device_add(&d[i]);
+	fake_puts(&k, "proc/sys/kernel/osrelease", "5.10.0-32-amd64\n");
+	isolate("0000:01:00.0");
+	expect("group-viable", VFM_PASS, "group 1");
+	fake_puts(&k, "proc/sys/kernel/osrelease", "5.19.0-rc1\n");
+	isolate("0000:01:00.0");
+	expect("group-viable", VFM_FAIL, "shpchp");
+	fake_puts(&k, "proc/sys/kernel/osrelease", "who knows\n");
+	isolate("0000:01:00.0");
+	expect("group-viable", VFM_FAIL, "shpchp");
+}
+END_TEST
+
+/* VFIO's token, as the PF's driver and the kernel's age make it matter. */
+START_TEST(vf_of_a_pf_with_vfio_is_warned_of)
+{
+	static const struct device d[] = {{RP, ROOT, false, ALL, ALL, 1, "pcieport"},
+		{RP "/0000:01:00.0", EP, false, NONE, 0, 2, "vfio-pci"},
+		{RP "/0000:01:10.0", EP, false, NONE, 0, 3, "vfio-pci", "0000:01:00.0"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(d); i++)
+		device_add(&d[i]);
+	put("", "sys/devices/" RP "/0000:01:10.0/vfio-dev/vfio7/dev");
+	ck_assert_int_eq(isolate("0000:01:10.0"), VFM_WARN);
+	expect("vf-token", VFM_WARN, "/dev/vfio/devices/vfio7");
+	fake_puts(&k, "proc/sys/kernel/osrelease", "6.17.0\n");
+	ck_assert_int_eq(isolate("0000:01:10.0"), VFM_WARN);
+	expect("vf-token", VFM_WARN, "0000:01:00.0");
+	ck_assert(!strstr(find("vf-token")->text, "vfio7"));
+	put("4\n", "sys/devices/" RP "/0000:01:00.0/sriov_totalvfs");
+	isolate("0000:01:00.0");
+	expect("vf-token", VFM_WARN, "its user sets the token");
+}
+END_TEST
+
 START_TEST(hostile_file_makes_nothing_look_good)
 {
 	static const char *const files[] = {"proc/cmdline", "proc/interrupts",
@@ -664,6 +705,8 @@ int main(void)
 	tcase_add_test(t, acs_rule_is_that_of_linux);
 	tcase_add_loop_test(t, recorded_machine_gets_its_findings, 0, (int)ARRAY_SIZE(recordings));
 	tcase_add_loop_test(t, one_change_to_a_good_host_is_found, 0, (int)ARRAY_SIZE(changes));
+	tcase_add_test(t, bridge_with_a_driver_blocks_since_linux_5_19);
+	tcase_add_test(t, vf_of_a_pf_with_vfio_is_warned_of);
 	tcase_add_loop_test(t, hostile_file_makes_nothing_look_good, 0, 22);
 	suite_add_tcase(s, t);
 	run = srunner_create(s);
