@@ -17,7 +17,8 @@ static int vfs_read(struct vfm *v, struct pf_state *s, struct err *e)
 		return err_sys(e, ENOMEM, "read its VFs");
 	if (s->f.ifindex > 0) {
 		r = link_get_vfs(v, s->f.ifindex, settings, s->num_vfs, e);
-		if (r < 0)
+		/* Below another root nobody answers: then nothing is known of them. */
+		if (r < 0 && r != -EOPNOTSUPP)
 			return err_wrap(e, r, "read the VFs of %s", s->f.netdev);
 	}
 	for (unsigned i = 0; i < s->num_vfs; i++) {

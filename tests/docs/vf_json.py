@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Usage: vf_json.py SOURCE_DIR VIADUCT_VF TOPOLOGY_MAKE
-# What `viaduct vf list --json`, `show --json` and `isolate --json` print of each recorded machine fits
-# the schemas in docs/schema, and what show prints can be applied: it is a file that plan reads and finds done.
+# What `viaduct vf list --json` and `show --json` print of each recorded machine fits the schemas in
+# docs/schema, and what show prints can be applied: it is a file that plan reads and finds done.
 import glob
 import json
 import os
@@ -22,7 +22,7 @@ for path in glob.glob(os.path.join(source, "docs/schema/*.json")):
     with open(path, encoding="utf-8") as f:
         schema = json.load(f)
     jsonschema.Draft202012Validator.check_schema(schema)
-    schemas[schema["$id"]] = schema
+    schemas[schema.get("$id", path)] = schema
 BASE = "https://viaduct.invalid/schema/"
 failed = 0
 checked = 0
@@ -65,29 +65,6 @@ def fetch(what, schema, root, *args):
     return data
 
 
-def can_plan():
-    return subprocess.run([vf, "plan", "--help"], stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL, check=False).returncode == 0
-
-
-def isolated(name, root, bdf):
-    what = f"{name}: isolate {bdf}"
-    r = run(root, "isolate", "--json", bdf)
-    data = json.loads(r.stdout)
-    validate(what, BASE + "vf-isolate.json", data)
-    check(r.returncode == {"PASS": 0, "WARN": 5, "FAIL": 6}[data["verdict"]], f"{what}: {r.returncode}")
-    check(data["bdf"] == bdf, f"{what}: is about {data['bdf']}")
-    ids = [f["id"] for f in data["findings"]]
-    check(len(set(ids)) == len(ids), f"{what}: {ids}")
-    for f in data["findings"]:
-        check(f["remedy"] is None or f["status"] != "PASS", f"{what}: what to do about PASS: {f}")
-        check(f["remedy"] is not None or f["status"] in ("PASS", "SKIP"), f"{what}: no remedy: {f}")
-    text = run(root, "isolate", bdf)
-    check(text.returncode == r.returncode and
-          text.stdout.decode().endswith(f"{bdf}: {data['verdict']}\n") and b"\033" not in text.stdout,
-          f"{what}: as text: {text.stdout.decode()}")
-
-
 def machine(path, root):
     name = os.path.basename(path)
     subprocess.run([make, path, root], check=True)
@@ -107,9 +84,9 @@ def machine(path, root):
         for s in p["status"]["selectors"] if len(listed) < 100 else []:
             one = fetch(f"{name}: show {s}", BASE + "vf-show.json", root, "show", "--json", s)
             check([x["pf"] for x in one["pfs"]] == [p["pf"]], f"{name}: {s} selects {p['pf']}")
-        if can_plan():
-            r = run(root, "plan", "-", stdin=json.dumps({"pfs": [p]}).encode())
-            check(r.returncode == 0, f"{name}: plan of what show printed: {r.stderr.decode()}")
+        r = run(root, "plan", "--json", "-", stdin=json.dumps({"pfs": [p]}).encode())
+        check(r.returncode == 0 and json.loads(r.stdout)["steps"] == [],
+              f"{name}: plan of what show printed: {r.stdout.decode()} {r.stderr.decode()}")
     for f in [x for x in everything if x["kind"] == "other"]:
         one = fetch(f"{name}: show {f['bdf']}", BASE + "vf-show.json", root, "show", "--json", f["bdf"])
         check(one["pfs"] == [] and one["status"]["functions"][0]["bdf"] == f["bdf"],
@@ -120,8 +97,6 @@ def machine(path, root):
         check(len(one["pfs"]) == 1 and "num-vfs" not in one["pfs"][0] and
               [v["status"]["bdf"] for v in one["pfs"][0]["vfs"]] == some,
               f"{name}: VFs alone come with their PF and no number of VFs: {one}")
-    for f in everything[:6]:
-        isolated(name, root, f["bdf"])
     for args in (["list"], ["list", "--all"], ["show"], ["show", *[f["bdf"] for f in everything[:5]]]):
         r = run(root, *args)
         check(r.returncode == 0 and b"\033" not in r.stdout, f"{name}: {args}: {r.stderr.decode()}")
