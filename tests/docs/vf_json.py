@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Usage: vf_json.py SOURCE_DIR VIADUCT_VF TOPOLOGY_MAKE
-# What `viaduct vf list --json` and `show --json` print of each recorded machine fits the schemas in
-# docs/schema, and what show prints can be applied: it is a file that plan reads and finds done.
+# What `viaduct vf list --json`, `show --json` and `isolate --json` print of each recorded machine fits
+# the schemas in docs/schema, and what show prints can be applied: it is a file that plan reads and finds done.
 import glob
 import json
 import os
@@ -65,6 +65,24 @@ def fetch(what, schema, root, *args):
     return data
 
 
+def isolated(name, root, bdf):
+    what = f"{name}: isolate {bdf}"
+    r = run(root, "isolate", "--json", bdf)
+    data = json.loads(r.stdout)
+    validate(what, BASE + "vf-isolate.json", data)
+    check(r.returncode == {"PASS": 0, "WARN": 5, "FAIL": 6}[data["verdict"]], f"{what}: {r.returncode}")
+    check(data["bdf"] == bdf, f"{what}: is about {data['bdf']}")
+    ids = [f["id"] for f in data["findings"]]
+    check(len(set(ids)) == len(ids), f"{what}: {ids}")
+    for f in data["findings"]:
+        check(f["remedy"] is None or f["status"] != "PASS", f"{what}: what to do about PASS: {f}")
+        check(f["remedy"] is not None or f["status"] in ("PASS", "SKIP"), f"{what}: no remedy: {f}")
+    text = run(root, "isolate", bdf)
+    check(text.returncode == r.returncode and
+          text.stdout.decode().endswith(f"{bdf}: {data['verdict']}\n") and b"\033" not in text.stdout,
+          f"{what}: as text: {text.stdout.decode()}")
+
+
 def machine(path, root):
     name = os.path.basename(path)
     subprocess.run([make, path, root], check=True)
@@ -97,6 +115,8 @@ def machine(path, root):
         check(len(one["pfs"]) == 1 and "num-vfs" not in one["pfs"][0] and
               [v["status"]["bdf"] for v in one["pfs"][0]["vfs"]] == some,
               f"{name}: VFs alone come with their PF and no number of VFs: {one}")
+    for f in everything[:6]:
+        isolated(name, root, f["bdf"])
     for args in (["list"], ["list", "--all"], ["show"], ["show", *[f["bdf"] for f in everything[:5]]]):
         r = run(root, *args)
         check(r.returncode == 0 and b"\033" not in r.stdout, f"{name}: {args}: {r.stderr.decode()}")
