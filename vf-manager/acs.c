@@ -2,6 +2,7 @@
 #include "vf-manager/acs.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/pci_regs.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include "vf-manager/internal.h"
 
 #define VENDOR_INTEL 0x8086
+#define CLASS_BRIDGE 0x06 /* base class: PCI Code and ID Assignment 1.11 §1.7 */
 /* Linux's REQ_ACS_FLAGS, drivers/iommu/iommu.c. */
 #define ACS_WANTED (PCI_ACS_SV | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF)
 
@@ -214,6 +216,21 @@ static int bridge_cmp(const void *a, const void *b)
 	return (int)(y->subordinate - y->secondary) - (int)(x->subordinate - x->secondary);
 }
 
+static bool may_be_bridge(struct vfm *v, struct bdf b)
+{
+	uint64_t class;
+
+	return dev_read_u64(v, b, "class", &class) < 0 || class >> 16 == CLASS_BRIDGE;
+}
+
+static bool bus_is_root(struct vfm *v, struct bdf b)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "sys/devices/pci%04" PRIx32 ":%02x", b.domain, b.bus);
+	return b.bus == 0 || sysfs_exists(&v->sys, path);
+}
+
 /*
  * A tree without links: the bridges above are those whose range of buses has ours, the widest
  * first. 0 when one of the domain's functions does not show its header.
@@ -237,13 +254,19 @@ static int path_from_buses(struct vfm *v, struct bdf b, struct acs_path *p)
 			sysfs_exists(&v->sys, sysfs_pci_path(all[i], "physfn", path, sizeof(path))))
 			continue;
 		if (sysfs_read_bytes(&v->sys, sysfs_pci_path(all[i], "config", path, sizeof(path)),
-			    c, sizeof(c)) < (int)sizeof(c))
-			return 0;
+			    c, sizeof(c)) < (int)sizeof(c)) {
+			if (may_be_bridge(v, all[i]))
+				return 0;
+			continue;
+		}
 		if ((c[PCI_HEADER_TYPE] & 0x7f) == PCI_HEADER_TYPE_BRIDGE && c[PCI_SECONDARY_BUS] &&
 			b.bus >= c[PCI_SECONDARY_BUS] && b.bus <= c[PCI_SUBORDINATE_BUS])
 			above[found++] = (struct bridge){
 				all[i], c[PCI_SECONDARY_BUS], c[PCI_SUBORDINATE_BUS]};
 	}
+	/* Nothing above it is either a root bus or a tree with holes. */
+	if (!found && !bus_is_root(v, b))
+		return 0;
 	qsort(above, (size_t)found, sizeof(*above), bridge_cmp);
 	for (int i = 0; i < found; i++) {
 		if (!path_add(p, above[i].bdf))

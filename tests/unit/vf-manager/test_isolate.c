@@ -600,6 +600,64 @@ START_TEST(one_change_to_a_good_host_is_found)
 END_TEST
 
 /* Every file that is read becomes something else: never a crash, and nothing bad looks good. */
+/* pcie_acs_override splits what hangs together: the groups look good, the ports are not. */
+START_TEST(override_that_hides_an_open_port_fails)
+{
+	static const struct device d[] = {{RP, ROOT, false, NONE, 0, 1, "pcieport"},
+		{RP "/0000:01:00.0", EP, true, NONE, 0, 2, "igb"},
+		{RP "/0000:01:00.1", EP, true, NONE, 0, 3}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(d); i++)
+		device_add(&d[i]);
+	ck_assert_int_eq(isolate("0000:01:00.1"), VFM_WARN);
+	expect("acs-path", VFM_WARN, "quirk");
+	fake_puts(&k, "proc/cmdline", "pcie_acs_override=downstream,multifunction\n");
+	ck_assert_int_eq(isolate("0000:01:00.1"), VFM_FAIL);
+	expect("acs-path", VFM_FAIL, "0000:00:1c.0 (root port) has no ACS");
+	expect("acs-path", VFM_FAIL, "pcie_acs_override tells");
+	expect("group-viable", VFM_PASS, "");
+	expect("acs-override", VFM_WARN, "not proof");
+}
+END_TEST
+
+/* A recorded tree of plain directories: ports are found by their buses, or not at all. */
+START_TEST(path_is_found_by_buses_where_there_are_no_links)
+{
+	static const char dev[] = "sys/bus/pci/devices/";
+	uint8_t port[4096] = {0}, end[4096] = {0};
+	char path[128];
+
+	port[PCI_HEADER_TYPE] = PCI_HEADER_TYPE_BRIDGE;
+	port[PCI_SECONDARY_BUS] = 1;
+	port[PCI_SUBORDINATE_BUS] = 2;
+	port[PCI_STATUS] = PCI_STATUS_CAP_LIST;
+	port[PCI_CAPABILITY_LIST] = 0x40;
+	port[0x40] = PCI_CAP_ID_EXP;
+	port[0x42] = ROOT << 4 | 2;
+	snprintf(path, sizeof(path), "%s0000:00:1c.0/config", dev);
+	fake_put(&k, path, port, sizeof(port));
+	snprintf(path, sizeof(path), "%s0000:00:1f.0/class", dev);
+	fake_puts(&k, path, "0x020000\n");
+	snprintf(path, sizeof(path), "%s0000:02:10.0/config", dev);
+	fake_put(&k, path, end, sizeof(end));
+	snprintf(path, sizeof(path), "%s0000:04:00.0/config", dev);
+	fake_put(&k, path, end, sizeof(end));
+	isolate("0000:02:10.0");
+	expect("acs-path", VFM_WARN, "0000:00:1c.0 (root port) has no ACS");
+	/* No bridge leads to bus 4, and it is no root bus. */
+	isolate("0000:04:00.0");
+	expect("acs-path", VFM_SKIP, "does not tell");
+	put("", "sys/devices/pci0000:04/uevent");
+	isolate("0000:04:00.0");
+	expect("acs-path", VFM_PASS, "root bus");
+	/* One that may be a bridge and does not show its header. */
+	snprintf(path, sizeof(path), "%s0000:00:1f.0/class", dev);
+	fake_puts(&k, path, "0x060400\n");
+	isolate("0000:02:10.0");
+	expect("acs-path", VFM_SKIP, "does not tell");
+}
+END_TEST
+
 START_TEST(bridge_with_a_driver_blocks_since_linux_5_19)
 {
 	static const struct device d[] = {{RP, ROOT, false, NONE, 0, 1, "shpchp"},
@@ -705,6 +763,8 @@ int main(void)
 	tcase_add_test(t, acs_rule_is_that_of_linux);
 	tcase_add_loop_test(t, recorded_machine_gets_its_findings, 0, (int)ARRAY_SIZE(recordings));
 	tcase_add_loop_test(t, one_change_to_a_good_host_is_found, 0, (int)ARRAY_SIZE(changes));
+	tcase_add_test(t, override_that_hides_an_open_port_fails);
+	tcase_add_test(t, path_is_found_by_buses_where_there_are_no_links);
 	tcase_add_test(t, bridge_with_a_driver_blocks_since_linux_5_19);
 	tcase_add_test(t, vf_of_a_pf_with_vfio_is_warned_of);
 	tcase_add_loop_test(t, hostile_file_makes_nothing_look_good, 0, 22);
