@@ -168,7 +168,7 @@ static int functions_load(struct doctor *d, struct err *e)
 		return err_sys(e, ENOMEM, "doctor");
 	for (size_t i = 0; i < d->n; i++)
 		b[i] = d->all[i].bdf;
-	if (vfm_usage_many(d->v, b, d->n, d->usage, NULL) < 0) {
+	if (vfm_usage_many(d->v, b, d->n, d->usage, &d->usage_error) < 0) {
 		free(d->usage);
 		d->usage = NULL;
 	}

@@ -16,8 +16,13 @@ static void in_use_run(struct doctor *d)
 	/* Of a whole machine it is news, of the one device that was asked for an obstacle. */
 	enum vfm_status busy = d->cfg->only ? VFM_WARN : VFM_PASS;
 
-	if (!d->use) {
-		doctor_say(d, VFM_SKIP, "who uses it cannot be told");
+	if (!d->use && d->f->holder.pid) {
+		doctor_say(d, busy, "in use: open in VFIO by %s[%d]", d->f->holder.comm,
+			(int)d->f->holder.pid);
+		if (busy == VFM_WARN)
+			doctor_fix(d, "end that first");
+	} else if (!d->use) {
+		doctor_say(d, VFM_SKIP, "who uses it cannot be told: %s", d->usage_error.text);
 	} else if (!d->use->uses) {
 		doctor_say(d, effective_uid(d->v) == 0 ? VFM_PASS : VFM_SKIP, "%s",
 			effective_uid(d->v) == 0
@@ -154,7 +159,7 @@ const struct doctor_check doctor_reset_method = {
 
 static void vfio_node_run(struct doctor *d)
 {
-	char node[128];
+	char node[128], name[USER_MAX];
 	int r;
 
 	if (!driver_is_vfio(d->v, d->f->driver)) {
@@ -178,7 +183,7 @@ static void vfio_node_run(struct doctor *d)
 	} else if (r == 0) {
 		doctor_say(d, VFM_FAIL, "%s may not open /%s", user_name(d), node);
 		doctor_fix(d, "chown %s /%s (for good: a udev rule for SUBSYSTEM==\"vfio\")",
-			d->cfg->user ? d->cfg->user : "USER", node);
+			user_account(d, name), node);
 	} else {
 		doctor_say(d, VFM_SKIP, "whether %s may open /%s cannot be told: %s", user_name(d),
 			node, strerror(-r));

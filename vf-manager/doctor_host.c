@@ -64,6 +64,12 @@ static bool container_name(struct vfm *v, char *buf, size_t size)
 	} marks[] = {{".dockerenv", "docker"}, {"run/.containerenv", "podman"},
 		{"dev/lxd/sock", "lxd"}, {"dev/.lxc", "lxc"}};
 
+	char comm[32];
+
+	/* Marks outlive what they were made for (an image copied from one). The kernel's own thread
+	 * is process 2 where the process ids are the machine's. */
+	if (sysfs_read(&v->sys, "proc/2/comm", comm, sizeof(comm)) > 0 && !strcmp(comm, "kthreadd"))
+		return false;
 	if (sysfs_read(&v->sys, "run/systemd/container", buf, size) > 0)
 		return true;
 	for (size_t i = 0; i < ARRAY_SIZE(marks); i++) {
@@ -168,6 +174,7 @@ const struct doctor_check doctor_cpu_virtualisation = {
 static void kvm_access_run(struct doctor *d)
 {
 	const char *module = cpu_is_amd(d->v) ? "kvm_amd" : "kvm_intel";
+	char name[USER_MAX];
 	int r;
 
 	if (!sysfs_exists(&d->v->sys, "dev/kvm")) {
@@ -180,8 +187,7 @@ static void kvm_access_run(struct doctor *d)
 		doctor_say(d, VFM_PASS, "%s may open /dev/kvm", user_name(d));
 	} else if (r == 0) {
 		doctor_say(d, VFM_FAIL, "%s may not open /dev/kvm", user_name(d));
-		doctor_fix(d, "usermod -aG kvm %s, and log in again",
-			d->cfg->user ? d->cfg->user : "USER");
+		doctor_fix(d, "usermod -aG kvm %s, and log in again", user_account(d, name));
 	} else if (r == -ESRCH) {
 		doctor_say(d, VFM_FAIL, "there is no user %s", user_name(d));
 		doctor_fix(d, "name one that exists: --user");

@@ -68,10 +68,10 @@ static void iommu_off_fix(struct doctor *d)
 			amd ? "amd_iommu" : "intel_iommu");
 	else if (cmdline_value(d->v, "iommu", value, sizeof(value)) && strstr(value, "off"))
 		doctor_fix(d, "take iommu=%s off the kernel's command line", value);
-	else if (kernel_config(d->v, config) == 'n')
-		doctor_fix(d, "run a kernel with %s: this one was built without", config);
 	else if (!table)
 		doctor_fix(d, "see iommu-table: without it the kernel finds no IOMMU");
+	else if (kernel_config(d->v, config) == 'n')
+		doctor_fix(d, "run a kernel with %s: this one was built without", config);
 	else if (amd)
 		doctor_fix(d, "look for AMD-Vi in dmesg: firmware announces it, the kernel does "
 			      "not use it");

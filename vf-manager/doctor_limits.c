@@ -136,10 +136,12 @@ static bool memlock_of_user(struct vfm *v, const char *user, uint64_t *ret)
 
 static void memlock_fix(struct doctor *d, uint64_t need_kib)
 {
+	char name[USER_MAX];
+
 	doctor_fix(d,
 		"add '%s - memlock %" PRIu64 "' to /etc/security/limits.conf and log in again, or "
 		"LimitMEMLOCK=%" PRIu64 "K to the unit",
-		d->cfg->user ? d->cfg->user : "USER", need_kib, need_kib);
+		user_account(d, name), need_kib, need_kib);
 }
 
 static void memlock_run(struct doctor *d)

@@ -121,16 +121,19 @@ const struct doctor_check doctor_pf_link = {
 /* ---- what its driver can set ---- */
 
 /* What one message sets; a rate and a VLAN are each set as a whole. */
-static const uint32_t attribute_groups[] = {
-	VFM_BIT(MAC),
-	VFM_VLAN_BITS,
-	VFM_RATE_BITS,
-	VFM_BIT(SPOOFCHK),
-	VFM_BIT(LINK_STATE),
-	VFM_BIT(RSS_QUERY),
-	VFM_BIT(TRUST),
-	VFM_BIT(NODE_GUID),
-	VFM_BIT(PORT_GUID),
+static const struct {
+	uint32_t bits;
+	const char *name;
+} attribute_groups[] = {
+	{VFM_BIT(MAC), "mac"},
+	{VFM_VLAN_BITS, "vlan"},
+	{VFM_RATE_BITS, "rate"},
+	{VFM_BIT(SPOOFCHK), "spoofchk"},
+	{VFM_BIT(LINK_STATE), "link-state"},
+	{VFM_BIT(RSS_QUERY), "rss-query"},
+	{VFM_BIT(TRUST), "trust"},
+	{VFM_BIT(NODE_GUID), "node-guid"},
+	{VFM_BIT(PORT_GUID), "port-guid"},
 };
 
 enum answer { ANSWER_YES, ANSWER_NO, ANSWER_UNKNOWN, ANSWERS };
@@ -167,11 +170,11 @@ static void attributes_probe(struct doctor *d, unsigned vf, struct vfm_settings 
 	char list[ANSWERS][160] = {"", "", ""}, text[512] = "";
 
 	for (size_t i = 0; i < ARRAY_SIZE(attribute_groups); i++) {
-		char *to = list[attribute_probe(d, vf, &all[vf], attribute_groups[i])];
+		char *to = list[attribute_probe(d, vf, &all[vf], attribute_groups[i].bits)];
 		size_t n = strlen(to);
 
 		snprintf(to + n, sizeof(list[0]) - n, "%s%s", n ? ", " : "",
-			vfm_setting_name((unsigned)__builtin_ctz(attribute_groups[i])));
+			attribute_groups[i].name);
 	}
 	for (size_t i = 0; i < ANSWERS; i++) {
 		size_t n = strlen(text);

@@ -28,7 +28,8 @@ struct doctor {
 
 	/* The functions looked at, with who uses them. */
 	struct vfm_function *all;
-	struct vfm_usage *usage; /* of each, or NULL: could not be told */
+	struct vfm_usage *usage; /* of each, or NULL: could not be told, see usage_error */
+	struct err usage_error;
 	size_t n;
 	int list_error;
 	/* Of the host, then of the device at hand: what `vf isolate` says. */
@@ -83,6 +84,9 @@ int effective_uid(struct vfm *v);
 int user_may_write(struct doctor *d, const char *path);
 /* "you" or the user's name. */
 const char *user_name(struct doctor *d);
+#define USER_MAX 64
+/* For a command line: the user's account, "USER" when it has no name. Returns @buf. */
+const char *user_account(struct doctor *d, char buf[static USER_MAX]);
 
 /* The checks, by file. */
 /* In the order of their running. */

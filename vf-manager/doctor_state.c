@@ -53,6 +53,7 @@ static void stale_leases_run(struct doctor *d)
 
 	if (n < 0) {
 		doctor_say(d, VFM_SKIP, "leases cannot be read: %s", e.text);
+		doctor_fix(d, "run as root");
 		return;
 	}
 	for (int i = 0; i < n; i++) {
@@ -77,7 +78,6 @@ const struct doctor_check doctor_stale_leases = {
 	.run = stale_leases_run,
 };
 
-/* A driver's record of a device that is not there any more, or of one it gave back by itself. */
 static void unused_vfs_run(struct doctor *d)
 {
 	unsigned idle = 0, first = 0;
@@ -86,21 +86,17 @@ static void unused_vfs_run(struct doctor *d)
 		doctor_say(d, VFM_PASS, "it has no VFs now");
 		return;
 	}
-	if (!d->usage) {
-		doctor_say(d, VFM_SKIP, "who uses its VFs cannot be told");
-		return;
-	}
 	for (size_t i = 0; i < d->n; i++) {
 		const struct vfm_function *f = &d->all[i];
 
 		if (f->kind != VFM_VF || !bdf_equal(f->pf, d->f->bdf) || *f->driver || f->taken ||
-			*f->driver_override || d->usage[i].uses)
+			*f->driver_override || f->holder.pid || (d->usage && d->usage[i].uses))
 			continue;
 		if (!idle++)
 			first = f->index < 0 ? 0 : (unsigned)f->index;
 	}
 	if (idle < d->f->num_vfs) {
-		doctor_say(d, VFM_PASS, "%u of its %u VFs have a driver, a record or a user",
+		doctor_say(d, VFM_PASS, "in use or made ready: %u of its %u VFs",
 			d->f->num_vfs - idle, d->f->num_vfs);
 		return;
 	}

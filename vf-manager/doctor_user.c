@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +18,17 @@
 const char *user_name(struct doctor *d)
 {
 	return d->cfg->user ? d->cfg->user : "you";
+}
+
+const char *user_account(struct doctor *d, char buf[static USER_MAX])
+{
+	struct passwd p, *found = NULL;
+	char text[4096];
+
+	snprintf(buf, USER_MAX, "%s", d->cfg->user ? d->cfg->user : "USER");
+	if (!d->cfg->user && getpwuid_r(geteuid(), &p, text, sizeof(text), &found) == 0 && found)
+		snprintf(buf, USER_MAX, "%s", p.pw_name);
+	return buf;
 }
 
 static int access_here(struct doctor *d, const char *path)
