@@ -19,6 +19,7 @@ struct command {
 
 static const struct command commands[] = {
 	{"vf", "find, carve, configure, bind and release SR-IOV virtual functions"},
+	{"doctor", "can this machine give devices to guests, and what to do if not"},
 	{"run", "run a virtual machine with assigned PCI functions"},
 	{"switch", "a virtual switch between guests and other ports"},
 	{"lab", "boot an emulated host with SR-IOV, an IOMMU and nested KVM"},
