@@ -46,8 +46,10 @@ static const struct argp_option options[] = {
 	{"memory-below-4g", OPT_MEMORY_LOW, "MIB", 0,
 		"At most this much of it below 4 GiB, the rest above (default: 3072)", 0},
 	{"hugepages", OPT_HUGE, NULL, 0, "Guest memory from 2 MiB pages", 0},
-	{"assign", OPT_ASSIGN, "BDF[,BDF...]", 0,
-		"Give the guest this PCI function, bound to vfio-pci; may be repeated", 0},
+	{"assign", OPT_ASSIGN, "BDF[,BDF...]|pool=NAME[,numa=prefer|strict]", 0,
+		"Give the guest this PCI function, bound to vfio-pci, or a free one of a pool; may "
+		"be repeated",
+		0},
 	{"net", OPT_NET, "KIND=ARG[,mac=][,queues=][,mtu=][,mode=][,packed=off]...", 0,
 		"Give the guest a virtio network device on a tap interface (tap=NAME) or a "
 		"switch's "
@@ -82,30 +84,12 @@ static int size_parse(const char *s, uint64_t *ret)
 	return 0;
 }
 
-static int assign_parse(struct run_options *o, const char *arg, struct argp_state *state)
+static void assign_parse(struct run_options *o, const char *arg, struct argp_state *state)
 {
-	_cleanup_free_ char *copy = strdup(arg);
-	char *save = NULL;
+	struct err e = {0};
 
-	if (!copy)
-		return ENOMEM;
-	for (char *s = strtok_r(copy, ",", &save); s; s = strtok_r(NULL, ",", &save)) {
-		struct bdf b;
-
-		if (bdf_parse(s, &b) < 0)
-			argp_error(state,
-				"--assign: '%s' is no PCI address; write it as lspci does, e.g. "
-				"0000:3b:02.1",
-				s);
-		for (unsigned int i = 0; i < o->n_assign; i++) {
-			if (bdf_equal(o->assign[i], b))
-				argp_error(state, "--assign: %s is given twice", s);
-		}
-		if (o->n_assign == RUN_MAX_ASSIGN)
-			argp_error(state, "--assign: at most %u devices", RUN_MAX_ASSIGN);
-		o->assign[o->n_assign++] = b;
-	}
-	return 0;
+	if (assign_option_parse(arg, o->assign, &o->n_assign, &e) < 0)
+		argp_error(state, "--assign: %s", e.text);
 }
 
 static void net_parse(struct run_options *o, const char *arg, struct argp_state *state)
@@ -157,7 +141,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 				"--memory-below-4g: '%s' is not a size from 1 to 3072 MiB", arg);
 		break;
 	case OPT_HUGE: o->hugepages = true; break;
-	case OPT_ASSIGN: return assign_parse(o, arg, state);
+	case OPT_ASSIGN: assign_parse(o, arg, state); break;
 	case OPT_NET: net_parse(o, arg, state); break;
 	case OPT_NAME:
 		if (!name_valid(arg))

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "cli/console.h"
+#include "cli/run_assign.h"
 #include "common/bdf.h"
 #include "common/err.h"
 #include "common/sysfs.h"
@@ -16,8 +17,7 @@
 #include "vfio/vfio.h"
 #include "vmm/vm.h"
 
-#define RUN_MAX_ASSIGN 31 /* device numbers of bus 0 beside the host bridge */
-#define RUN_MAX_NET    16
+#define RUN_MAX_NET 16
 
 /* Exit status; docs/man/viaduct-run.1.scd lists the same. */
 enum run_status {
@@ -48,7 +48,7 @@ struct run_options {
 	bool hugepages;
 	bool no_reboot;
 	bool kaslr;
-	struct bdf assign[RUN_MAX_ASSIGN];
+	struct assign_option assign[RUN_MAX_ASSIGN];
 	unsigned int n_assign;
 	struct net_option net[RUN_MAX_NET];
 	unsigned int n_net;
@@ -78,6 +78,7 @@ struct guest {
 	struct uart *uart;
 	struct pm *pm;
 	struct ioas *ioas;
+	struct run_leases *leases;
 	struct assigned *assigned[RUN_MAX_ASSIGN];
 	struct dma_map *dma;
 	struct vnet *net[RUN_MAX_NET]; /* the PCI root's */

@@ -57,11 +57,16 @@ static void pm_event(void *ctx, enum pm_event ev)
 static int guest_assign(struct guest *g, struct err *e)
 {
 	const struct run_options *opt = g->opt;
-	int64_t t = run_now();
+	struct bdf bdf[RUN_MAX_ASSIGN];
+	int64_t t;
 	int r;
 
 	if (!opt->n_assign)
 		return 0;
+	r = run_leases_take(opt->assign, opt->n_assign, opt->name, bdf, e, &g->leases);
+	if (r < 0)
+		return r;
+	t = run_now();
 	r = ioas_memlock_check(opt->memory, e);
 	if (r < 0)
 		return r;
@@ -69,7 +74,7 @@ static int guest_assign(struct guest *g, struct err *e)
 	if (r < 0)
 		return r;
 	for (unsigned int i = 0; i < opt->n_assign; i++) {
-		r = assigned_add(g->vm, g->ioas, &g->sysfs, opt->assign[i], -1, e, &g->assigned[i]);
+		r = assigned_add(g->vm, g->ioas, &g->sysfs, bdf[i], -1, e, &g->assigned[i]);
 		if (r < 0)
 			return r;
 	}
@@ -222,6 +227,8 @@ void guest_finish(struct guest *g)
 		pci_root_clear(g->vm->pci);
 	dma_map_destroy(g->dma);
 	ioas_destroy(g->ioas);
+	/* Now nobody has the devices open. */
+	run_leases_drop(g->leases);
 	pm_destroy(g->pm);
 	uart_destroy(g->uart);
 	vm_destroy(g->vm);
