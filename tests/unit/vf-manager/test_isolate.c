@@ -428,6 +428,14 @@ static const struct {
 		"3,9,1,-;DMAR: [DMA Write NO_PASID] Request device [01:10.2] fault addr 0x1000 "
 		"[fault reason 0x05] PTE Write access is not set\n",
 		VFM_PASS, VFM_PASS, "dma-fault", ""},
+	{"dev/kmsg",
+		"3,9,1,-;vfio-pci 0001:01:10.0: AMD-Vi: Event logged [IO_PAGE_FAULT domain=0x000c "
+		"address=0x2000 flags=0x0020]\n",
+		VFM_PASS, VFM_PASS, "dma-fault", ""},
+	{"dev/kmsg",
+		"3,9,1,-;vfio-pci 0000:01:10.0: AMD-Vi: Event logged [IO_PAGE_FAULT domain=0x000c "
+		"address=0x2000 flags=0x0020]\n",
+		VFM_WARN, VFM_WARN, "dma-fault", "write at 0x2000"},
 };
 
 /* Where /proc/interrupts is hidden. */
