@@ -94,6 +94,19 @@ static const struct argp_option isolate_options[] = {
 	{"json", 'j', NULL, 0, "print JSON", 0},
 	VF_COMMON_OPTIONS,
 };
+static const struct argp_option carve_options[] = {
+	{"json", 'j', NULL, 0, "print JSON, with how long each part took", 0},
+	{"force", VF_KEY(VF_OPT_FORCE), NULL, 0,
+		"destroy VFs that are in use too, and say what is lost", 0},
+	{"autoprobe", VF_KEY(VF_OPT_AUTOPROBE), NULL, 0,
+		"let the kernel give the new VFs to drivers of this host", 0},
+	{"wait-link", VF_KEY(VF_OPT_WAIT_LINK), NULL, 0, "return when the PF's link is back", 0},
+	VF_COMMON_OPTIONS,
+};
+static const struct argp_option stats_options[] = {
+	{"json", 'j', NULL, 0, "print JSON", 0},
+	VF_COMMON_OPTIONS,
+};
 static const struct argp_option common_options[] = {VF_COMMON_OPTIONS};
 
 static int exit_code_of(int r)
@@ -146,7 +159,7 @@ int vf_function(struct vfm *v, const char *arg, struct bdf *ret)
 
 static const struct vf_command commands[] = {
 	{"list", vf_list, list_options, 0, 0, "", "List SR-IOV devices and their VFs."},
-	{"carve", vf_carve, common_options, 2, 2, "PF N",
+	{"carve", vf_carve, carve_options, 2, 2, "PF N",
 		"Make PF have exactly N virtual functions; 0 destroys them."},
 	{"show", vf_show, show_options, 0, VF_MAX_ARGS, "[FUNCTION...]",
 		"Show everything known of each FUNCTION, or of all PFs.\v"
@@ -160,6 +173,9 @@ static const struct vf_command commands[] = {
 		"VF KEY=VALUE...\nPF eswitch=legacy|switchdev",
 		"Give VF an address, a VLAN, a rate, ..., or a PF an eswitch mode: 'man "
 		"viaduct-vf-set' lists the keys."},
+	{"stats", vf_stats, stats_options, 0, VF_MAX_ARGS, "[SELECTOR...]",
+		"Show what VFs have received and sent; SELECTOR names VFs, or PFs for all of "
+		"theirs."},
 	{"bind", vf_bind, bind_options, 2, 2, "VF DRIVER",
 		"Bind VF to DRIVER (vfio-pci for a guest) and remember the one it had."},
 	{"release", vf_release, release_options, 0, 1, "VF|PF\n--all",

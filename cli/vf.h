@@ -44,6 +44,8 @@ enum vf_opt {
 	VF_OPT_ROLLBACK,
 	VF_OPT_RECREATE,
 	VF_OPT_WAIT,
+	VF_OPT_AUTOPROBE,
+	VF_OPT_WAIT_LINK,
 	VF_OPT_COUNT
 };
 
@@ -106,6 +108,8 @@ int vf_verdict_exit(enum vfm_status verdict);
 /* vf_list.c */
 int vf_list(struct vfm *v, const struct vf_args *a);
 int vf_show(struct vfm *v, const struct vf_args *a);
+/* vf_stats.c */
+int vf_stats(struct vfm *v, const struct vf_args *a);
 /* vf_change.c */
 int vf_carve(struct vfm *v, const struct vf_args *a);
 int vf_set(struct vfm *v, const struct vf_args *a);

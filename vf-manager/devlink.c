@@ -311,7 +311,8 @@ static int eswitch_set_locked(
 	r = lock_domain(v, pf, true, e);
 	if (r < 0)
 		return r;
-	r = refuse_if_any_used(v, &f, "its port on the eswitch would be made anew", e);
+	r = refuse_if_any_used(
+		v, &f, "its port on the eswitch would be made anew", false, false, e);
 	if (r < 0)
 		return r;
 	r = devlink_eswitch_set(v, &h, mode, &stuck, e);

@@ -47,7 +47,8 @@ static inline void cleanup_names(char ***names)
 #define _cleanup_names_ __attribute__((cleanup(cleanup_names)))
 
 /* wait.c */
-unsigned now_ms(void);
+unsigned now_ms(void); /* CLOCK_MONOTONIC */
+uint64_t now_us(void);
 /* Call @cond until it returns 1 or -errno. 0, that errno, -ETIMEDOUT, or -EINTR when cancelled. */
 int wait_until(struct vfm *v, const char *what, unsigned timeout_ms,
 	int (*cond)(struct vfm *v, void *arg), void *arg);
@@ -164,12 +165,13 @@ bool binding_is(struct vfm *v, const struct vfm_function *f, const char *driver,
 int binding_restore(struct vfm *v, struct bdf b, const struct vfm_function *before,
 	const struct journal_entry *record, struct err *e);
 
-/* carve.c */
+/* inuse.c */
 /*
  * -EBUSY with what uses them when VFs of @pf are in use, else 0. @doing: what would happen to them.
+ * @force: 0 all the same, and what is lost is noted; that is offered if @forceable.
  */
-int refuse_if_any_used(
-	struct vfm *v, const struct vfm_function *pf, const char *doing, struct err *e);
+int refuse_if_any_used(struct vfm *v, const struct vfm_function *pf, const char *doing,
+	bool forceable, bool force, struct err *e);
 
 /* configure.c */
 /*
@@ -204,6 +206,8 @@ int link_get_stats(struct vfm *v, int ifindex, struct vfm_counters *vf, size_t n
 int klog_open(struct vfm *v);
 /* The last one that names @b, into @buf; "" when there is none. */
 void klog_last(int fd, struct bdf b, char *buf, size_t size);
+/* The same of any of @n functions. */
+void klog_last_of(int fd, const struct bdf *b, size_t n, char *buf, size_t size);
 
 /* explain.c: the text of vfm_explain(), "" when there is none. */
 const char *explain(enum vfm_where where, int code, const char *klog);

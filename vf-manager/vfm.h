@@ -134,12 +134,12 @@ struct vfm_carve_result {
 	unsigned before, after; /* number of VFs */
 	bool changed;
 	unsigned check_us;   /* who uses them, locks, reading the number */
-	unsigned up_us;      /* bringing the PF's interface up, and its link */
+	unsigned up_us;      /* bringing the PF's interface up */
 	unsigned destroy_us; /* the kernel's write of 0 */
 	unsigned gone_us;    /* until all links had gone */
 	unsigned make_us;    /* the kernel's write of the number */
 	unsigned links_us;   /* until all links (and IOMMU groups) were there */
-	unsigned carrier_us; /* until the PF's link was back */
+	unsigned carrier_us; /* until the PF's link was back, with VFM_CARVE_WAIT_LINK */
 	unsigned total_us;   /* all of it, with what is in none of these */
 	unsigned ready_ms;   /* from the first write until all links were there */
 };
@@ -148,6 +148,8 @@ enum vfm_carve_flags {
 	/* Destroy VFs that are in use too; each and what is lost is said through vfm_config.note. */
 	VFM_CARVE_FORCE = 1 << 0,
 	VFM_CARVE_AUTOPROBE = 1 << 1, /* let the kernel give new VFs to drivers of this host */
+	/* Return when the PF's link is back: the carve resets some PFs (igb: about a second). */
+	VFM_CARVE_WAIT_LINK = 1 << 2,
 };
 
 /*

@@ -14,25 +14,36 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 
-unsigned now_ms(void)
+#define POLL_MIN_US 200
+#define POLL_MAX_US 50000
+
+uint64_t now_us(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (unsigned)(t.tv_sec * 1000 + t.tv_nsec / 1000000);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+unsigned now_ms(void)
+{
+	return (unsigned)(now_us() / 1000);
 }
 
 int wait_until(struct vfm *v, const char *what, unsigned timeout_ms,
 	int (*cond)(struct vfm *v, void *arg), void *arg)
 {
-	unsigned start = now_ms(), step_us = 1000, said = 0;
+	uint64_t start = now_us();
+	unsigned said = 0;
 
 	/*
-	 * A short poll, growing to 50 ms: sysfs links and interface states give no event that all
-	 * kernels send, and udev's order against ours is not defined.
+	 * Polls: sysfs links and interface states give no event that all kernels send, and udev's
+	 * order against ours is not defined. Each step is a sixteenth of what was waited already, so
+	 * that no more than that is waited in vain.
 	 */
 	for (;;) {
-		unsigned elapsed = now_ms() - start;
+		uint64_t us = now_us() - start;
+		unsigned elapsed = (unsigned)(us / 1000), step;
 		int r = cond(v, arg);
 
 		if (r)
@@ -45,9 +56,8 @@ int wait_until(struct vfm *v, const char *what, unsigned timeout_ms,
 			v->progress(v->arg, what, elapsed);
 			said = elapsed;
 		}
-		usleep(step_us);
-		if (step_us < 50000)
-			step_us *= 2;
+		step = us / 16 > POLL_MAX_US ? POLL_MAX_US : (unsigned)(us / 16);
+		usleep(step < POLL_MIN_US ? POLL_MIN_US : step);
 	}
 }
 

@@ -37,7 +37,7 @@ row "find an SR-IOV NIC" "$pf, igb" test -n "$pf"
 [ -n "$pf" ] || exit 1
 
 start=$(ms)
-viaduct vf carve "$pf" 3 >&2
+viaduct vf carve --wait-link "$pf" 3 >&2
 vfs=()
 for i in 0 1 2; do
 	vfs+=("$(basename "$(readlink "$dev/$pf/virtfn$i")")")

@@ -79,7 +79,7 @@ bench_vf()
 		pf=${dir##*/}
 		break
 	done
-	viaduct vf carve "$pf" 1 >/dev/null
+	viaduct vf carve --wait-link "$pf" 1 >/dev/null
 	vf=$(basename "$(readlink "/sys/bus/pci/devices/$pf/virtfn0")")
 	viaduct vf set "$vf" mac=02:00:00:00:00:01 >/dev/null
 	viaduct vf bind "$vf" vfio-pci >/dev/null

@@ -64,7 +64,7 @@ netdev=$(ls "$dev/$pf/net")
 echo "igb $pf ($netdev), e1000e $plain, nvme $nvme"
 ip link set "$netdev" down
 
-run carve "$pf" 2
+run carve --wait-link "$pf" 2
 ok "carve makes 2 VFs" exits 0
 ok "carve says that it brought the PF up" says "brought $netdev up"
 ok "there are 2 links" test -e "$dev/$pf/virtfn1" -a ! -e "$dev/$pf/virtfn2"

@@ -77,7 +77,7 @@ carve()
 	local i
 
 	netdev=$(ls "/sys/bus/pci/devices/$1/net")
-	viaduct vf carve -q "$1" "$2" || fail "carve $1"
+	viaduct vf carve -q --wait-link "$1" "$2" || fail "carve $1"
 	vf=()
 	for ((i = 0; i < $2; i++)); do
 		vf[i]=$(basename "$(readlink "/sys/bus/pci/devices/$1/virtfn$i")")

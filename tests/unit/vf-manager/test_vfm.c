@@ -321,7 +321,7 @@ START_TEST(carve_refuses_while_a_vf_is_held_and_names_the_holder)
 	k.knobs->calls = 0;
 	start = ms_now();
 	ck_assert_int_eq(vfm_carve(v, pf, to[_i], 0, NULL, &e), -EBUSY);
-	assert_says("0000:01:10.2 is open in VFIO by qemu (process 4242)");
+	assert_says("0000:01:10.2 is in use: open in VFIO by qemu (process 4242)");
 	ck_assert_uint_eq(k.knobs->calls, 0);
 	ck_assert_uint_lt(ms_now() - start, 1000);
 	fake_unhold(&k, 4242);
