@@ -412,6 +412,23 @@ static const char *or_none(const char *driver)
 	return *driver ? driver : VFM_DRIVER_NONE;
 }
 
+/*
+ * The PF goes on reporting the address that a driver of this host chose, when that driver has gone: then
+ * it can be taken off, and not before.
+ */
+static int chosen_mac_plan(struct make *m, unsigned i, const struct vf_state *vf)
+{
+	static const uint8_t none[6];
+	struct vfm_settings want = {.set = VFM_BIT(MAC)};
+	int r;
+
+	if (!(vf->settings.set & VFM_BIT(MAC)) || !memcmp(vf->settings.mac, none, 6) ||
+		!*vf->f.driver || driver_is_vfio(m->v, vf->f.driver))
+		return 0;
+	r = settings_differ(m, i, &want, &vf->settings, want.set);
+	return r < 0 ? r : set_add(m, i, &want, &vf->settings, want.set);
+}
+
 static int exclusive_drivers_plan(struct make *m)
 {
 	const struct pf_state *s = m->pf->state;
@@ -433,6 +450,10 @@ static int exclusive_drivers_plan(struct make *m)
 		text_add(step->text, "not in the file: take it from %s, give it back to %s",
 			or_none(vf->f.driver),
 			vf->recorded ? before : "the driver that the kernel chooses");
+		if (!strcmp(before, VFM_DRIVER_NONE))
+			r = chosen_mac_plan(m, i, vf);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
