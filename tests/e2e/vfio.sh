@@ -2,45 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # vfio/ against real igb VFs, VT-d and vfio-pci in the lab: regions, interrupts, mappings, and each
 # refusal with the words that say what to do.
-# Usage: vfio.sh BUILD_DIR (runs itself in the lab)
-set -u
+# shellcheck disable=SC2154
+# shellcheck source=tests/lib/vf.sh
+. "${0%/*}/../lib/vf.sh"
+in_lab --nic igb + --iommu none --nic igb
 
-if [ "${1:-}" != --inside ]; then
-	build=$(cd "${1:-build}" && pwd) || exit 1
-	lab=$build/cli/viaduct-lab
-	[ -x "$lab" ] || { echo "skipped: $lab is not built"; exit 77; }
-	command -v qemu-system-x86_64 >/dev/null || { echo "skipped: no qemu-system-x86_64"; exit 77; }
-	self=$(readlink -f "$0")
-	"$lab" run --nic igb -- bash "$self" --inside "$build" main || exit 1
-	"$lab" run --iommu none --nic igb -- bash "$self" --inside "$build" none
-	exit
-fi
+info=$build/vfio/viaduct-vdev-info
+probe=$build/tests/e2e/vfio-probe
 
-info=$2/vfio/viaduct-vdev-info
-probe=$2/tests/e2e/vfio-probe
-failed=0 out= rc=0
-dev=/sys/bus/pci/devices
-
-ok() # DESCRIPTION COMMAND...
-{
-	local what=$1
-	shift
-	if "$@"; then
-		echo "ok: $what"
-	else
-		echo "FAILED: $what (exit $rc, output: $out)"
-		failed=1
-	fi
-}
-
-run() # COMMAND...; leaves $out and $rc
-{
-	out=$("$@" 2>&1)
-	rc=$?
-}
-
-exits() { [ "$rc" = "$1" ]; }
-says() { [[ $out == *"$1"* ]]; }
 refuses() # DESCRIPTION BDF WORDS...
 {
 	local what=$1 bdf=$2
@@ -52,18 +21,10 @@ refuses() # DESCRIPTION BDF WORDS...
 	done
 }
 
-bind() # BDF DRIVER
-{
-	echo "$2" >"$dev/$1/driver_override"
-	[ -e "$dev/$1/driver" ] && echo "$1" >"$dev/$1/driver/unbind"
-	echo "$1" >/sys/bus/pci/drivers_probe
-	[ "$(basename "$(readlink "$dev/$1/driver")")" = "$2" ]
-}
-
-pf=$(basename "$(ls -d /sys/bus/pci/drivers/igb/0000:* | head -1)")
-if [ "$3" = none ]; then
+pf=$(by_driver igb)
+if [[ $VIADUCT_TEST_LAB == *none* ]]; then
 	refuses "no IOMMU" "$pf" "no IOMMU group" "intel_iommu=on"
-	exit $failed
+	done_testing
 fi
 
 ip link set "$(ls "$dev/$pf/net")" up
@@ -82,9 +43,9 @@ refuses "a bridge" "$bridge" "is a bridge"
 echo "$vf0" >"$dev/$vf0/driver/unbind"
 refuses "a VF without a driver" "$vf0" "no driver is bound"
 
-ok "both VFs are bound to vfio-pci" eval 'bind $vf0 vfio-pci && bind $vf1 vfio-pci'
+ok "both VFs are bound to vfio-pci" eval 'bind_by_hand $vf0 vfio-pci && bind_by_hand $vf1 vfio-pci'
 run "$info" "$vf0"
-echo "$out"
+echo "$said"
 ok "viaduct-vdev-info opens the VF" exits 0
 ok "it is an igb VF that can be reset" says "id 8086:10ca reset"
 for line in "region BAR0    size 0x4000 rwm" "region BAR3    size 0x4000 rwm" \
@@ -94,15 +55,15 @@ for line in "region BAR0    size 0x4000 rwm" "region BAR3    size 0x4000 rwm" \
 done
 
 run "$probe" use "$vf0" "$vf1"
-echo "$out"
+echo "$said"
 ok "all calls work" exits 0
 echo 4 >/sys/module/vfio_iommu_type1/parameters/dma_entry_limit
 run "$probe" limit "$vf0"
-echo "$out"
+echo "$said"
 ok "the entry limit is told" exits 0
 echo 65535 >/sys/module/vfio_iommu_type1/parameters/dma_entry_limit
 run "$probe" memlock "$vf0"
-echo "$out"
+echo "$said"
 ok "the memory limit is told" exits 0
 
 # Busy: the group of vf0 is held by another process, which then dies without a word.
@@ -124,9 +85,9 @@ ok "without permission: says which node" says "no permission to open /dev/vfio/$
 
 # Three functions of the chipset share a group: one on vfio-pci, one on a host driver.
 sata=0000:00:1f.2 smbus=0000:00:1f.3
-if modprobe ahci 2>/dev/null && [ -e "$dev/$sata/driver" ] && bind $smbus vfio-pci; then
+if modprobe ahci 2>/dev/null && [ -e "$dev/$sata/driver" ] && bind_by_hand $smbus vfio-pci; then
 	refuses "a group that is not viable" $smbus "not viable" "$sata (bound to ahci)"
-	bind $sata vfio-pci
+	bind_by_hand $sata vfio-pci
 	run "$info" $smbus
 	ok "with its sibling on vfio-pci it opens" exits 0
 else
@@ -135,11 +96,11 @@ fi
 
 # A PF on vfio-pci makes its VFs demand a token.
 echo 0 >"$dev/$pf/sriov_numvfs"
-if echo 1 >/sys/module/vfio_pci/parameters/enable_sriov && bind "$pf" vfio-pci &&
+if echo 1 >/sys/module/vfio_pci/parameters/enable_sriov && bind_by_hand "$pf" vfio-pci &&
 	echo 1 >"$dev/$pf/sriov_numvfs"; then
 	vf0=$(basename "$(readlink "$dev/$pf/virtfn0")")
 	refuses "a VF of a PF on vfio-pci" "$vf0" "VF token"
 else
 	echo "not shown: a VF token (this vfio-pci makes no VFs)"
 fi
-exit $failed
+done_testing
