@@ -73,7 +73,7 @@ static bool mac_is_taken(const struct pf_state *now, unsigned index, const uint8
 	return false;
 }
 
-/* VF @index of @p_now as it is in @p_before. */
+/* VF @index of @p_now as it is in @p_before; 1 when something had to be done, 0, or -errno. */
 static int vf_restore(struct vfm *v, const struct pf_state *p_before, const struct pf_state *p_now,
 	unsigned index, struct err *e)
 {
@@ -91,17 +91,22 @@ static int vf_restore(struct vfm *v, const struct pf_state *p_before, const stru
 		memset(want.mac, 0, 6);
 	if (bits)
 		r = vfm_set(v, now->f.bdf, &want, NULL, e);
-	if (r == 0 && !binding_same(before, now))
+	if (r == 0 && !binding_same(before, now)) {
 		r = binding_restore(
 			v, now->f.bdf, &before->f, before->recorded ? &before->record : NULL, e);
-	return r;
+		return r < 0 ? r : 1;
+	}
+	return r < 0 ? r : bits != 0;
 }
 
-/* What VFs were given and bound to, for those that were made in the place of the plan's. */
+/*
+ * What VFs were given and bound to, for those that were made in the place of the plan's. How many of
+ * them had to be given something, or -errno.
+ */
 static int vfs_restore(struct vfm *v, const struct pf_state *before, struct err *e)
 {
 	struct pf_state *now;
-	unsigned failed = 0;
+	unsigned failed = 0, changed = 0;
 	int r = pf_state_read(v, before->f.bdf, false, &now, e);
 
 	if (r < 0)
@@ -114,7 +119,8 @@ static int vfs_restore(struct vfm *v, const struct pf_state *before, struct err 
 
 		if (before->vf[i].there && now->vf[i].there)
 			one = vf_restore(v, before, now, i, &why);
-		if (one == 0)
+		changed += one > 0;
+		if (one >= 0)
 			continue;
 		if (!failed++)
 			r = err_set(e, -one, "VF %u: %s", i, why.text);
@@ -124,7 +130,7 @@ static int vfs_restore(struct vfm *v, const struct pf_state *before, struct err 
 	if (now->num_vfs != before->num_vfs)
 		r = err_set(e, EIO, "it had %u VFs and has %u", before->num_vfs, now->num_vfs);
 	pf_state_free(now);
-	return r;
+	return r < 0 ? r : (int)changed;
 }
 
 /*
@@ -145,8 +151,8 @@ static int carve_run(struct vfm *v, const struct vfm_plan *p, const struct vfm_s
 	v->cancel = cancel;
 	if (undone < 0)
 		err_append(e, "not undone: %s", why.text);
-	else
-		err_append(e, "the VFs it had are there with what they had");
+	else if (undone > 0)
+		err_append(e, "they have been given what the earlier ones had");
 	return r;
 }
 
@@ -192,7 +198,7 @@ static int vf_undo(struct vfm *v, const struct vfm_plan *p, const struct vfm_ste
 	else
 		r = vf_restore(v, before, now, (unsigned)s->index, e);
 	pf_state_free(now);
-	return r;
+	return r < 0 ? r : 0;
 }
 
 static int carve_undo(
@@ -200,7 +206,9 @@ static int carve_undo(
 {
 	int r = vfm_carve(v, p->pf[s->pf].bdf, s->destroys, 0, NULL, e);
 
-	return r < 0 || !s->destroys ? r : vfs_restore(v, state_of(p, s), e);
+	if (r == 0 && s->destroys)
+		r = vfs_restore(v, state_of(p, s), e);
+	return r < 0 ? r : 0;
 }
 
 int step_undo(struct vfm *v, const struct vfm_plan *p, const struct vfm_step *s, struct err *e)
@@ -274,7 +282,7 @@ int state_compare(struct vfm *v, const struct pf_state *before, struct err *e)
 	if (before->has_eswitch && before->eswitch != now->eswitch)
 		left(e, &n, "its switch is in mode %s, was %s", vfm_eswitch_name(now->eswitch),
 			vfm_eswitch_name(before->eswitch));
-	if (pf_state_autoprobe(before) != now->f.autoprobe)
+	if (before->autoprobe != (now->f.autoprobe > 0))
 		left(e, &n, "sriov_drivers_autoprobe is %d", now->f.autoprobe);
 	if (before->num_vfs != now->num_vfs)
 		left(e, &n, "it has %u VFs, had %u", now->num_vfs, before->num_vfs);

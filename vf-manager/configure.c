@@ -111,6 +111,18 @@ static int target_read(struct target *t, struct err *e)
 	return r < 0 ? err_wrap(e, r, "read the VFs of %s", t->pf.netdev) : 0;
 }
 
+int settings_read_all(struct vfm *v, const struct vfm_function *pf, struct vfm_settings *vf,
+	size_t n, struct err *e)
+{
+	struct target t = {.v = v, .pf = *pf, .vf = vf, .n = n};
+	int r = ports_alloc(&t, e);
+
+	if (r == 0)
+		r = target_read(&t, e);
+	free(t.port);
+	return r;
+}
+
 /* Set the group @bits of @s where it belongs. */
 static int group_set(struct target *t, const struct vfm_settings *s, uint32_t bits, struct err *e)
 {

@@ -179,6 +179,9 @@ int refuse_if_any_used(struct vfm *v, const struct vfm_function *pf, const char 
  * when there was none. Also while the PF is down. Locks by itself. Failures as for vfm_set().
  */
 int settings_release(struct vfm *v, struct bdf b, struct vfm_settings *ret, struct err *e);
+/* configure.c: what @pf, which has an interface, gives its VFs 0..n), in either mode of its switch. */
+int settings_read_all(struct vfm *v, const struct vfm_function *pf, struct vfm_settings *vf,
+	size_t n, struct err *e);
 
 /* netlink.c */
 struct nl_msg;

@@ -198,7 +198,7 @@ static int eswitch_plan(struct make *m)
 static int autoprobe_plan(struct make *m)
 {
 	int want = m->pf->want->autoprobe;
-	bool have = pf_state_autoprobe(m->pf->state);
+	bool have = m->pf->state->autoprobe;
 	struct vfm_step *step;
 
 	m->autoprobe = want < 0 ? have : want;

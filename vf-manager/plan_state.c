@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/cleanup.h"
 
@@ -16,10 +17,10 @@ static int vfs_read(struct vfm *v, struct pf_state *s, struct err *e)
 	if (!settings || !s->vf)
 		return err_sys(e, ENOMEM, "read its VFs");
 	if (s->f.ifindex > 0) {
-		r = link_get_vfs(v, s->f.ifindex, settings, s->num_vfs, e);
-		/* Below another root nobody answers: then nothing is known of them. */
+		/* Below another root there is no netlink: then nothing is known, and nothing assumed. */
+		r = settings_read_all(v, &s->f, settings, s->num_vfs, e);
 		if (r < 0 && r != -EOPNOTSUPP)
-			return err_wrap(e, r, "read the VFs of %s", s->f.netdev);
+			return r;
 	}
 	for (unsigned i = 0; i < s->num_vfs; i++) {
 		struct vf_state *vf = &s->vf[i];
@@ -55,7 +56,10 @@ int pf_state_read(struct vfm *v, struct bdf pf, bool eswitch, struct pf_state **
 		goto fail;
 	}
 	s->num_vfs = s->f.num_vfs;
+	s->autoprobe = s->f.autoprobe > 0;
 	s->interrupted = journal_read(v, pf, JOURNAL_AUTOPROBE, &entry) == 0;
+	if (s->interrupted)
+		s->autoprobe = !strcmp(entry.value, "1");
 	if (eswitch) {
 		r = vfm_eswitch_get(v, pf, &s->eswitch, e);
 		if (r < 0)
@@ -78,9 +82,4 @@ void pf_state_free(struct pf_state *s)
 		return;
 	free(s->vf);
 	free(s);
-}
-
-bool pf_state_autoprobe(const struct pf_state *s)
-{
-	return s->interrupted || s->f.autoprobe;
 }

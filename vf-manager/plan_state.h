@@ -17,6 +17,7 @@ struct vf_state {
 struct pf_state {
 	struct vfm_function f;
 	unsigned num_vfs;
+	bool autoprobe;   /* as it is when no carve is under way, or was interrupted */
 	bool interrupted; /* a carve was, and has left its record */
 	bool has_eswitch;
 	enum vfm_eswitch eswitch;
@@ -29,8 +30,5 @@ struct pf_state {
  */
 int pf_state_read(struct vfm *v, struct bdf pf, bool eswitch, struct pf_state **ret, struct err *e);
 void pf_state_free(struct pf_state *s);
-
-/* The switch as it is when no carve is under way. */
-bool pf_state_autoprobe(const struct pf_state *s);
 
 #endif

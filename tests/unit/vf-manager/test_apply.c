@@ -368,6 +368,73 @@ START_TEST(what_is_acknowledged_but_not_done_is_noticed)
 }
 END_TEST
 
+/* The mode of the switch is changed without VFs; in switchdev mode an address is the port's. */
+START_TEST(the_switch_gets_its_mode_before_the_vfs)
+{
+	static const char text[] =
+		"pfs:\n- pf: 0000:04:00.0\n  eswitch: switchdev\n  num-vfs: 2\n"
+		"  vfs: [{index: 0, mac: '52:54:00:00:00:40', driver: vfio-pci}]\n";
+
+	k.knobs->unsupported = 0;
+	fake_pf_add(&k, &fake_switchdev);
+	apply("pfs:\n- pf: eth3\n  eswitch: legacy\n  num-vfs: 2\n");
+	want(text);
+	ck_assert_int_eq(apply_with(&plain), -EBUSY);
+	assert_steps("0000:04:00.0: destroy its 2 VFs, so that its switch can change\n"
+		     "0000:04:00.0: set its switch to switchdev (is legacy)\n"
+		     "0000:04:00.0: make 2 VFs\n"
+		     "0000:04:00.0: VF 0 (0000:04:00.2): mac 52:54:00:00:00:40\n"
+		     "0000:04:00.0: VF 0 (0000:04:00.2): bind to vfio-pci\n");
+	ck_assert_msg(apply_with(&recreate) == 0, "%s", e.text);
+	ck_assert_uint_eq(k.knobs->pf[1].eswitch, 1);
+	ck_assert_uint_eq(k.knobs->pf[1].hw_addr[0][5], 0x40);
+	k.knobs->changes = 0;
+	ck_assert_int_eq(apply_with(&plain), 0);
+	ck_assert_uint_eq(k.knobs->changes, 0);
+}
+END_TEST
+
+/* --- VFs in use --- */
+
+static const struct vfm_apply_options force = {.recreate = true, .force = true};
+
+START_TEST(a_vf_in_use_is_named_and_needs_force)
+{
+	apply(full);
+	fake_hold(&k, 412, "viaduct-run", "/dev/vfio/11");
+	want(IGB "  num-vfs: 3\n");
+	ck_assert_int_eq(apply_with(&plain), -EBUSY);
+	assert_says("VF 1 ");
+	assert_says("viaduct-run");
+	assert_says("--recreate, and --force too");
+	ck_assert_uint_eq(p->n_affected, 1);
+	ck_assert_int_eq(p->affected->index, 1);
+	ck_assert_ptr_nonnull(strstr(p->affected->text, "412"));
+	ck_assert(*p->affected->consequence);
+	ck_assert_int_eq(apply_with(&recreate), -EBUSY);
+	assert_says("--force");
+	assert_says("nothing was changed");
+	assert_state("numvfs 2 ");
+	assert_state("numvfs 2 ");
+}
+END_TEST
+
+START_TEST(the_driver_of_a_vf_in_use_needs_force_its_settings_do_not)
+{
+	apply(full);
+	fake_hold(&k, 412, "viaduct-run", "/dev/vfio/10");
+	want(IGB "  vfs: [{index: 0, vlan: 9}]\n");
+	ck_assert_msg(apply_with(&plain) == 0, "%s", e.text);
+	want(IGB "  vfs: [{index: 0, driver: none}]\n");
+	ck_assert_int_eq(apply_with(&plain), -EBUSY);
+	assert_says("412");
+	assert_state("0000:01:10.0 driver 'vfio-pci'");
+	ck_assert_uint_eq(p->n_affected, 1);
+	ck_assert_msg(apply_with(&force) == 0, "%s", e.text);
+	assert_state("0000:01:10.0 driver ''");
+}
+END_TEST
+
 /* --- two at once --- */
 
 /* Another process that has the lock of domain 0 until its pipe closes; its pid. */
@@ -491,6 +558,14 @@ static void start_two(void)
 	fake_remove(&k, "run/vf/0000:01:10.2.driver");
 }
 
+static void start_switch(void)
+{
+	k.knobs->unsupported = 0;
+	fake_pf_add(&k, &fake_switchdev);
+	apply("pfs:\n- pf: eth3\n  num-vfs: 1\n  vfs:\n"
+	      "  - {index: 0, mac: '52:54:00:00:00:41', vlan: 5, driver: vfio-pci}\n");
+}
+
 static void start_nvme(void)
 {
 	fake_pf_add(&k, &fake_nvme);
@@ -513,6 +588,9 @@ static const struct sweep {
 		IGB "  vfs:\n  - {index: 0, mac: none, vlan: none, max-rate: 0, trust: off}\n"
 		    "  - {index: 1, mac: '52:54:00:00:00:10', spoofchk: on, driver: none}\n"},
 	{"exclusive", start_two, IGB "  exclusive: true\n  vfs: [{index: 1, driver: vfio-pci}]\n"},
+	{"switch", start_switch,
+		"pfs:\n- pf: 0000:04:00.0\n  eswitch: switchdev\n  num-vfs: 2\n"
+		"  vfs: [{index: 0, mac: '52:54:00:00:00:40', max-rate: 100, driver: vfio-pci}]\n"},
 	{"two PFs", start_nvme,
 		IGB "  num-vfs: 2\n  vfs: [{index: 0, driver: default}]\n" NVME
 		    "  num-vfs: 3\n  vfs: [{index: 0-2, driver: vfio-pci}]\n"},
@@ -716,8 +794,8 @@ START_TEST(a_pf_that_goes_away_is_an_error)
 	const struct sweep *s = &sweeps[_i / 2];
 	bool done = false;
 
-	if (s->start == start_nvme)
-		return;
+	if (s->start == start_nvme || s->start == start_switch)
+		return; /* it is the first PF that goes */
 	for (unsigned n = 1; !done; n++) {
 		int r;
 
@@ -759,6 +837,9 @@ int main(void)
 	tcase_add_test(t, a_pf_that_fails_costs_the_others_nothing_but_with_rollback);
 	tcase_add_test(t, one_pf_of_the_file_alone);
 	tcase_add_test(t, what_is_acknowledged_but_not_done_is_noticed);
+	tcase_add_test(t, the_switch_gets_its_mode_before_the_vfs);
+	tcase_add_test(t, a_vf_in_use_is_named_and_needs_force);
+	tcase_add_test(t, the_driver_of_a_vf_in_use_needs_force_its_settings_do_not);
 	tcase_add_test(t, the_second_of_two_applies_refuses_by_name);
 	tcase_add_test(t, the_second_of_two_applies_waits);
 	tcase_add_test(t, many_at_once_end_in_one_of_the_states);
