@@ -295,18 +295,32 @@ static int pfs_are_there(struct vfm *v, void *arg)
 	return 1;
 }
 
-/* Records of VFs that a killed carve destroyed; nobody would ever ask for them again. */
+/* A setting that has what it had at first needs no record: one who was killed could not say so. */
+static void settings_trim(struct vfm *v, const struct vf_state *vf)
+{
+	_drops_locks_ struct vfm *locked = v;
+	struct vfm_settings left = vf->original;
+
+	left.set = vfm_settings_differ(&left, &vf->settings, left.set);
+	if (left.set != vf->original.set && lock_function(v, vf->f.bdf, NULL) == 0)
+		journal_write_settings(v, vf->f.bdf, &left, NULL);
+}
+
+/* What earlier ones that were killed left: also of VFs that their carve destroyed. */
 static void records_sweep(struct apply *a)
 {
 	_drops_locks_ struct vfm *locked = a->v;
 
 	for (size_t i = 0; i < a->p->n_pfs; i++) {
-		struct bdf b = a->p->pf[i].bdf;
+		const struct vfm_plan_pf *pf = &a->p->pf[i];
 
-		if (!a->p->pf[i].found || !journal_sweep(a->v, b.domain, true) ||
-			lock_domain(a->v, b, true, NULL) < 0)
+		for (unsigned j = 0; pf->state && j < pf->state->num_vfs; j++)
+			if (pf->state->vf[j].there)
+				settings_trim(a->v, &pf->state->vf[j]);
+		if (!pf->found || !journal_sweep(a->v, pf->bdf.domain, true) ||
+			lock_domain(a->v, pf->bdf, true, NULL) < 0)
 			continue;
-		journal_sweep(a->v, b.domain, false);
+		journal_sweep(a->v, pf->bdf.domain, false);
 		locks_drop(&locked);
 	}
 }

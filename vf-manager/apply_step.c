@@ -173,7 +173,9 @@ int step_run(struct vfm *v, const struct vfm_plan *p, const struct vfm_step *s, 
 	case VFM_STEP_ESWITCH: return eswitch_write(v, pf->bdf, pf->want->eswitch, e);
 	case VFM_STEP_AUTOPROBE: return autoprobe_write(v, pf->bdf, s->autoprobe, e);
 	case VFM_STEP_SET: return vfm_set(v, vf, &s->settings, NULL, e);
-	case VFM_STEP_RELEASE: return vfm_release(v, vf, force ? VFM_RELEASE_FORCE : 0, NULL, e);
+	case VFM_STEP_RELEASE:
+		return vfm_release(
+			v, vf, VFM_RELEASE_DRIVER_ONLY | (force ? VFM_RELEASE_FORCE : 0), NULL, e);
 	case VFM_STEP_BIND: return vfm_bind(v, vf, s->driver, force ? VFM_BIND_FORCE : 0, e);
 	case VFM_STEP_POOL: return 0;
 	}

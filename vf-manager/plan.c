@@ -287,27 +287,32 @@ static int settings_differ(struct make *m, unsigned index, const struct vfm_sett
 	return r;
 }
 
-/* What a VF of an exclusive PF that is not in the file has to get. */
+/*
+ * What a VF of an exclusive PF that is not in the file has to get: what a new VF has, and of what a new VF
+ * may have either way, what it had before vfm_set().
+ */
 static void settings_reset(struct vfm *v, const struct vf_state *vf, struct vfm_settings *ret)
 {
 	const struct vfm_settings *s = &vf->settings;
-	struct vfm_settings plain = {.set = VFM_BIT(VLAN) | VFM_RATE_BITS | VFM_BIT(LINK_STATE) |
-					    VFM_BIT(RSS_QUERY) | VFM_BIT(TRUST)};
-	static const uint8_t none[6];
+	struct vfm_settings to = {.proto = VFM_PROTO_8021Q};
 	uint32_t bits;
 
-	if (s->set & VFM_BIT(PROTO) && s->proto != VFM_PROTO_8021Q)
-		plain.set |= VFM_BIT(PROTO);
-	if (s->set & VFM_BIT(QOS) && s->qos)
-		plain.set |= VFM_BIT(QOS);
-	plain.proto = VFM_PROTO_8021Q;
+	vfm_settings_merge(&to, &vf->original, VFM_ALL_BITS);
+	to.vlan = to.qos = 0;
+	to.proto = VFM_PROTO_8021Q;
+	to.min_rate = to.max_rate = 0;
+	to.link_state = VFM_LINK_AUTO;
+	to.rss_query = to.trust = false;
+	to.set |= VFM_VLAN_BITS | VFM_RATE_BITS | VFM_BIT(LINK_STATE) | VFM_BIT(RSS_QUERY) |
+		  VFM_BIT(TRUST);
 	/* With a driver of this host the address can be one that it chose. */
-	if (s->set & VFM_BIT(MAC) && memcmp(s->mac, none, 6) &&
-		(!*vf->f.driver || driver_is_vfio(v, vf->f.driver)))
-		plain.set |= VFM_BIT(MAC);
-	bits = vfm_settings_differ(&plain, s, plain.set & s->set);
+	if (!*vf->f.driver || driver_is_vfio(v, vf->f.driver)) {
+		memset(to.mac, 0, sizeof(to.mac));
+		to.set |= VFM_BIT(MAC);
+	}
+	bits = vfm_settings_differ(&to, s, to.set & s->set);
 	*ret = (struct vfm_settings){0};
-	vfm_settings_merge(ret, &plain, bits);
+	vfm_settings_merge(ret, &to, bits);
 }
 
 static int exclusive_settings_plan(struct make *m, uint8_t (*mac)[6])
@@ -324,7 +329,7 @@ static int exclusive_settings_plan(struct make *m, uint8_t (*mac)[6])
 		if (!want.set)
 			continue;
 		if (want.set & VFM_BIT(MAC))
-			memset(mac[i], 0, 6);
+			memcpy(mac[i], want.mac, 6);
 		r = settings_differ(m, i, &want, &s->vf[i].settings, want.set);
 		if (r >= 0)
 			r = set_add(m, i, &want, &s->vf[i].settings, want.set);

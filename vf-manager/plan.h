@@ -8,9 +8,9 @@
  *
  * and only what differs. Attributes and drivers never cost a VF its life; another number of VFs, or
  * another mode of the switch while there are VFs, destroys all of a PF. VFs that are not in the file
- * are left alone, unless the PF is exclusive: then those that this tool changed get back what they had,
- * and the rest a VLAN, rates, link state and trust as a new VF has them; an address and a spoof check
- * that nothing here set may be the VF's own.
+ * are left alone, unless the PF is exclusive: then they get the VLAN, rates, link state and trust of a
+ * new VF, the driver and the spoof check they had before this tool changed them, and no address, but
+ * for one that a driver of this host may have chosen.
  *
  * Planning only reads.
  */

@@ -30,6 +30,7 @@ static int vfs_read(struct vfm *v, struct pf_state *s, struct err *e)
 			continue;
 		vf->there = true;
 		vf->settings = settings[i];
+		journal_read_settings(v, b, &vf->original);
 		vf->recorded = journal_read(v, b, JOURNAL_DRIVER, &vf->record) == 0;
 	}
 	return 0;

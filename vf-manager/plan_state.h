@@ -10,6 +10,7 @@ struct vf_state {
 	bool there;
 	struct vfm_function f;
 	struct vfm_settings settings; /* what the PF's driver reports */
+	struct vfm_settings original; /* what it had of those that vfm_set() has changed */
 	bool recorded;                /* bind took it: */
 	struct journal_entry record;
 };
