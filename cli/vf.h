@@ -8,7 +8,6 @@
 
 #include "common/bdf.h"
 #include "common/err.h"
-#include "vf-manager/isolate.h"
 #include "vf-manager/vfm.h"
 
 /* docs/man/vf-exit.inc lists them. */
@@ -101,10 +100,6 @@ int vf_function(struct vfm *v, const char *arg, struct bdf *ret);
 
 /* vf_isolate.c */
 int vf_isolate(struct vfm *v, const struct vf_args *a);
-struct json_t *vf_findings_json(const struct vfm_findings *f);
-/* A line each, and one for what to do. */
-void vf_findings_print(const struct vfm_findings *f);
-int vf_verdict_exit(enum vfm_status verdict);
 /* vf_list.c */
 int vf_list(struct vfm *v, const struct vf_args *a);
 int vf_show(struct vfm *v, const struct vf_args *a);

@@ -18,7 +18,7 @@ static json_t *text_or_null(const char *s)
 	return *s ? json_string(s) : json_null();
 }
 
-json_t *vf_findings_json(const struct vfm_findings *f)
+static json_t *findings_json(const struct vfm_findings *f)
 {
 	json_t *all = json_array();
 
@@ -55,7 +55,7 @@ static int print_json(const char *name, const struct vfm_group *g, const struct 
 {
 	json_t *top = json_pack("{s:s, s:s, s:o, s:o}", "bdf", name, "verdict",
 		vfm_status_name(vfm_findings_verdict(f)), "group", group_json(g), "findings",
-		vf_findings_json(f));
+		findings_json(f));
 	int r = json_dumpf(top, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 
 	json_decref(top);
@@ -80,7 +80,7 @@ static void status_print(enum vfm_status s)
 	printf("%s%s%s", on, vfm_status_name(s), *on ? "\033[0m" : "");
 }
 
-void vf_findings_print(const struct vfm_findings *f)
+static void findings_print(const struct vfm_findings *f)
 {
 	int width = 0;
 
@@ -99,7 +99,7 @@ void vf_findings_print(const struct vfm_findings *f)
 	}
 }
 
-int vf_verdict_exit(enum vfm_status verdict)
+static int verdict_exit(enum vfm_status verdict)
 {
 	switch (verdict) {
 	case VFM_PASS:
@@ -140,11 +140,11 @@ int vf_isolate(struct vfm *v, const struct vf_args *a)
 			g = NULL;
 		r = print_json(name, g, f);
 	} else if (!vf_flag(a, VF_OPT_QUIET)) {
-		vf_findings_print(f);
+		findings_print(f);
 		printf("%s: ", name);
 		status_print(verdict);
 		putchar('\n');
 		r = fflush(stdout) ? -EIO : 0;
 	}
-	return r < 0 ? EXIT_FAILED : vf_verdict_exit(verdict);
+	return r < 0 ? EXIT_FAILED : verdict_exit(verdict);
 }

@@ -62,7 +62,7 @@ port=$(basename "$(dirname "$(readlink -f "$dev/$pf")")")
 vf=$(basename "$(readlink "$dev/$pf/virtfn0")")
 
 isolate "$vf"
-current="$kind: exit status is the verdict's"
+it "$kind: exit status is the verdict's"
 case $kind in
 vtd)
 	equal "$rc" 0 "$json, its exit status"
@@ -134,7 +134,7 @@ none)
 	finding iommu FAIL 'no IOMMU is in use'
 	;;
 esac
-current="$kind: a bridge is no function to ask about"
+it "$kind: a bridge is no function to ask about"
 "$viaduct" vf isolate "$port" >/dev/null 2>"$err"
 equal "$?" 1 "exit status"
 matches "$(cat "$err")" "bridge cannot be given" "message"
