@@ -24,6 +24,8 @@ static const uint32_t groups[] = {
 	VFM_BIT(PORT_GUID),
 };
 
+#define CARRIER_TIMEOUT_MS 5000
+
 /* A VF and its PF while they are configured. */
 struct target {
 	struct vfm *v;
@@ -123,6 +125,27 @@ int settings_read_all(struct vfm *v, const struct vfm_function *pf, struct vfm_s
 	return r;
 }
 
+static int carrier_is_on(struct vfm *v, void *arg)
+{
+	const struct vfm_function *pf = arg;
+	char attr[VFM_NAME_MAX + 16];
+	uint64_t on;
+
+	snprintf(attr, sizeof(attr), "net/%s/carrier", pf->netdev);
+	return dev_read_u64(v, pf->bdf, attr, &on) < 0 || on;
+}
+
+/*
+ * igb takes a rate only of a PF with a link, which the carve before may just have taken down. One that
+ * stays without is the driver's to judge.
+ */
+static void rate_wait(struct target *t)
+{
+	unsigned ms = t->v->timeout_ms < CARRIER_TIMEOUT_MS ? t->v->timeout_ms : CARRIER_TIMEOUT_MS;
+
+	wait_until(t->v, "the PF's link", ms, carrier_is_on, &t->pf);
+}
+
 /* Set the group @bits of @s where it belongs. */
 static int group_set(struct target *t, const struct vfm_settings *s, uint32_t bits, struct err *e)
 {
@@ -136,6 +159,8 @@ static int group_set(struct target *t, const struct vfm_settings *s, uint32_t bi
 		return devlink_port_set_rate(t->v, &h, p->index,
 			(uint64_t)s->min_rate * BYTES_PER_MBIT,
 			(uint64_t)s->max_rate * BYTES_PER_MBIT, e);
+	if (bits == VFM_RATE_BITS && s->max_rate)
+		rate_wait(t);
 	return link_set_vf(t->v, t->pf.ifindex, t->index, s, bits, e);
 }
 
