@@ -86,7 +86,7 @@ int vf_list(struct vfm *v, const struct vf_args *a)
 	_cleanup_free_ struct vfm_lease *lease = NULL;
 	struct leases l;
 	struct err e = {0};
-	int n = vfm_list(v, vf_flag(a, VF_OPT_ALL) ? VFM_LIST_ALL : 0, &f, &e);
+	int n = vfm_list(v, VFM_LIST_QUICK | (vf_flag(a, VF_OPT_ALL) ? VFM_LIST_ALL : 0), &f, &e);
 
 	if (n < 0)
 		return vf_fail(n, &e);

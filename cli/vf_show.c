@@ -182,7 +182,7 @@ static int selector_add(struct vfm *v, struct show *s, const char *selector, str
 static int all_pfs_add(struct vfm *v, struct show *s, struct err *e)
 {
 	_cleanup_free_ struct vfm_function *f = NULL;
-	int n = vfm_list(v, 0, &f, e), r = 0;
+	int n = vfm_list(v, VFM_LIST_QUICK, &f, e), r = 0;
 
 	for (int i = 0; i < n && r >= 0; i++) {
 		if (f[i].kind == VFM_PF)

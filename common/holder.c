@@ -135,6 +135,20 @@ static int entry_cmp(const void *a, const void *b)
 	return r ? r : (x->holder.pid > y->holder.pid) - (x->holder.pid < y->holder.pid);
 }
 
+/* Of several holders of a node the first stays. */
+static void entries_unique(struct holder_table *t)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->n; i++) {
+		if (n && !strcmp(t->v[n - 1].node, t->v[i].node))
+			free(t->v[i].node);
+		else
+			t->v[n++] = t->v[i];
+	}
+	t->n = n;
+}
+
 int holder_table_create(const struct sysfs *s, const char *prefix, struct holder_table **ret)
 {
 	struct holder_table *t = calloc(1, sizeof(*t));
@@ -153,6 +167,7 @@ int holder_table_create(const struct sysfs *s, const char *prefix, struct holder
 	}
 	if (t->n)
 		qsort(t->v, t->n, sizeof(*t->v), entry_cmp);
+	entries_unique(t);
 	*ret = t;
 	return 0;
 }

@@ -61,9 +61,9 @@ static int group_read(struct vfm *v, struct bdf b)
 	return *end || n > INT_MAX ? -1 : (int)n;
 }
 
-/* The first name in directory @attr that starts with @prefix and for which @fits is true (or NULL). */
-static void first_name(struct vfm *v, struct bdf b, const char *attr, const char *prefix,
-	bool (*fits)(struct vfm *v, struct bdf b, const char *name), char *buf, size_t size)
+/* The first name in directory @attr that starts with @prefix. */
+static void first_name(
+	struct vfm *v, struct bdf b, const char *attr, const char *prefix, char *buf, size_t size)
 {
 	_cleanup_names_ char **names = NULL;
 	char path[PATH_MAX];
@@ -73,7 +73,7 @@ static void first_name(struct vfm *v, struct bdf b, const char *attr, const char
 		return;
 	for (char **n = names; *n; n++) {
 		if (!strncmp(*n, prefix, strlen(prefix)) && strlen(*n) < size &&
-			name_is_plain(*n) && (!fits || fits(v, b, *n))) {
+			name_is_plain(*n)) {
 			snprintf(buf, size, "%s", *n);
 			return;
 		}
@@ -100,13 +100,30 @@ bool mac_parse(const char *s, uint8_t ret[static 6])
  * In switchdev mode a PF's directory has an interface for each VF too ("pf0vf3", "c1pf0vf3"), and for
  * each sub-function.
  */
-static bool is_no_representor(struct vfm *v, struct bdf b, const char *netdev)
+static bool is_representor(struct vfm *v, struct bdf b, const char *netdev)
 {
 	char attr[VFM_NAME_MAX + 32], port[64];
 
 	snprintf(attr, sizeof(attr), "net/%s/phys_port_name", netdev);
 	dev_read_text(v, b, attr, port, sizeof(port));
-	return !strstr(port, "vf") && !strstr(port, "sf");
+	return strstr(port, "vf") || strstr(port, "sf");
+}
+
+/* The first of its interfaces that is its own. */
+static void netdev_find(struct vfm *v, struct bdf b, char *buf, size_t size)
+{
+	_cleanup_names_ char **names = NULL;
+	char path[PATH_MAX];
+	int n = sysfs_list(&v->sys, sysfs_pci_path(b, "net", path, sizeof(path)), &names);
+
+	*buf = '\0';
+	for (int i = 0; i < n; i++) {
+		if (strlen(names[i]) >= size || !name_is_plain(names[i]) ||
+			(n > 1 && is_representor(v, b, names[i])))
+			continue;
+		snprintf(buf, size, "%s", names[i]);
+		return;
+	}
 }
 
 static void netdev_read(struct vfm *v, struct vfm_function *f)
@@ -114,7 +131,7 @@ static void netdev_read(struct vfm *v, struct vfm_function *f)
 	char attr[VFM_NAME_MAX + 32], mac[32];
 	uint64_t n;
 
-	first_name(v, f->bdf, "net", "", is_no_representor, f->netdev, sizeof(f->netdev));
+	netdev_find(v, f->bdf, f->netdev, sizeof(f->netdev));
 	if (!*f->netdev)
 		return;
 	snprintf(attr, sizeof(attr), "net/%s/ifindex", f->netdev);
@@ -123,9 +140,11 @@ static void netdev_read(struct vfm *v, struct vfm_function *f)
 	dev_read_text(v, f->bdf, attr, f->link, sizeof(f->link));
 	snprintf(attr, sizeof(attr), "net/%s/flags", f->netdev);
 	f->admin_up = dev_read_u64(v, f->bdf, attr, &n) == 0 && (n & 1);
+	if (f->kind == VFM_VF)
+		return; /* what its PF gives it counts */
 	snprintf(attr, sizeof(attr), "net/%s/address", f->netdev);
 	dev_read_text(v, f->bdf, attr, mac, sizeof(mac));
-	f->has_mac = f->kind != VFM_VF && mac_parse(mac, f->mac);
+	f->has_mac = mac_parse(mac, f->mac);
 }
 
 static bool is_unset(const char *override)
@@ -185,34 +204,44 @@ static unsigned vf_count(struct vfm *v, struct bdf pf)
 	return count;
 }
 
-/* @pf is NULL where its place is not known yet: then it is looked for among its PF's links. */
-static int read_at(
-	struct vfm *v, struct bdf b, const struct bdf *pf, unsigned index, struct vfm_function *ret)
+/* What is known beforehand, or not wanted. */
+struct hints {
+	const struct bdf *pf; /* it is VF @index of this one; NULL: look */
+	unsigned index;
+	unsigned leave; /* FUNCTION_NO_* */
+};
+
+static int read_at(struct vfm *v, struct bdf b, const struct hints *h, struct vfm_function *ret)
 {
 	struct vfm_function f = {.bdf = b, .index = -1};
 	char path[PATH_MAX], phys[BDF_STRLEN + 1];
 	struct journal_entry entry;
-	uint64_t autoprobe;
+	uint64_t n;
 
-	if (!sysfs_exists(&v->sys, sysfs_pci_path(b, "", path, sizeof(path))))
+	if (dev_read_u64(v, b, "vendor", &n) == 0)
+		f.vendor = n > UINT16_MAX ? 0 : (uint16_t)n;
+	else if (!sysfs_exists(&v->sys, sysfs_pci_path(b, "", path, sizeof(path))))
 		return -ENODEV;
-	f.vendor = (uint16_t)dev_read_number(v, b, "vendor", UINT16_MAX);
 	f.device = (uint16_t)dev_read_number(v, b, "device", UINT16_MAX);
 	f.class = dev_read_number(v, b, "class", 0xffffff);
 	link_read(v, b, "driver", f.driver, sizeof(f.driver));
-	dev_read_guarded(v, b, "driver_override", f.driver_override, sizeof(f.driver_override));
+	if (!(h->leave & FUNCTION_NO_OVERRIDE))
+		dev_read_guarded(
+			v, b, "driver_override", f.driver_override, sizeof(f.driver_override));
 	if (is_unset(f.driver_override))
 		f.driver_override[0] = '\0';
 	f.iommu_group = group_read(v, b);
 	f.numa_node = numa_read(v, b);
-	first_name(v, b, "vfio-dev", "vfio", NULL, f.vfio_cdev, sizeof(f.vfio_cdev));
+	/* Both are its driver's work: no need to look for them at VFs that have none. */
+	if (*f.driver || !h->pf)
+		first_name(v, b, "vfio-dev", "vfio", f.vfio_cdev, sizeof(f.vfio_cdev));
 
-	if (!pf)
+	if (!h->pf)
 		link_read(v, b, "physfn", phys, sizeof(phys));
-	if (pf) {
+	if (h->pf) {
 		f.kind = VFM_VF;
-		f.pf = *pf;
-		f.index = (int)index;
+		f.pf = *h->pf;
+		f.index = (int)h->index;
 	} else if (*phys && bdf_parse(phys, &f.pf) == 0) {
 		f.kind = VFM_VF;
 		f.index = vf_index(v, f.pf, b);
@@ -221,11 +250,12 @@ static int read_at(
 		f.total_vfs = dev_read_number(v, b, "sriov_totalvfs", MAX_VFS);
 		f.num_vfs = vf_count(v, b);
 		f.autoprobe = -1;
-		if (dev_read_u64(v, b, "sriov_drivers_autoprobe", &autoprobe) == 0 && autoprobe < 2)
-			f.autoprobe = (int)autoprobe;
+		if (dev_read_u64(v, b, "sriov_drivers_autoprobe", &n) == 0 && n < 2)
+			f.autoprobe = (int)n;
 	}
-	netdev_read(v, &f);
-	if (journal_read(v, b, JOURNAL_DRIVER, &entry) == 0) {
+	if (*f.driver || !h->pf)
+		netdev_read(v, &f);
+	if (!(h->leave & FUNCTION_NO_RECORD) && journal_read(v, b, JOURNAL_DRIVER, &entry) == 0) {
 		f.taken = true;
 		memcpy(f.original_driver, entry.value, sizeof(f.original_driver));
 	}
@@ -235,11 +265,17 @@ static int read_at(
 
 int function_read(struct vfm *v, struct bdf b, struct vfm_function *ret)
 {
-	return read_at(v, b, NULL, 0, ret);
+	return read_at(v, b, &(struct hints){.pf = NULL}, ret);
 }
 
 int function_read_vf(
 	struct vfm *v, struct bdf b, struct bdf pf, unsigned index, struct vfm_function *ret)
 {
-	return read_at(v, b, &pf, index, ret);
+	return read_at(v, b, &(struct hints){.pf = &pf, .index = index}, ret);
+}
+
+int function_read_some(struct vfm *v, struct bdf b, const struct bdf *pf, unsigned index,
+	unsigned leave, struct vfm_function *ret)
+{
+	return read_at(v, b, &(struct hints){pf, index, leave}, ret);
 }

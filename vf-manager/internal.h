@@ -130,6 +130,14 @@ int function_read(struct vfm *v, struct bdf b, struct vfm_function *ret);
 /* The same of a VF whose place is known. */
 int function_read_vf(
 	struct vfm *v, struct bdf b, struct bdf pf, unsigned index, struct vfm_function *ret);
+/* What function_read_some() need not find out, as it costs much for many functions. */
+enum {
+	FUNCTION_NO_OVERRIDE = 1 << 0, /* driver_override: another process is asked */
+	FUNCTION_NO_RECORD = 1 << 1,   /* taken: there is no record of any */
+};
+/* Either of them; @pf NULL: it may be a VF or not. */
+int function_read_some(struct vfm *v, struct bdf b, const struct bdf *pf, unsigned index,
+	unsigned leave, struct vfm_function *ret);
 /* VF number @index of @pf, from its virtfn link. 0 or -errno. */
 int vf_bdf(struct vfm *v, struct bdf pf, unsigned index, struct bdf *ret);
 

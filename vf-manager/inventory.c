@@ -39,10 +39,27 @@ static void vf_settings_read(
 	}
 }
 
+/* Without any record of a driver there is none to look for. */
+static unsigned records_wanted(struct vfm *v)
+{
+	_cleanup_fd_ int dir = run_dir_open(v, false);
+	unsigned leave = FUNCTION_NO_RECORD;
+	char **names;
+
+	if (dir < 0 || sysfs_list(&(struct sysfs){.root_fd = dir}, ".", &names) < 0)
+		return leave;
+	for (char **n = names; *n; n++)
+		if (strstr(*n, ".driver"))
+			leave = 0;
+	sysfs_list_free(names);
+	return leave;
+}
+
 struct list {
 	struct vfm_function *v;
 	size_t n, cap;
 	struct holder_table *holders;
+	unsigned leave; /* FUNCTION_NO_* */
 };
 
 /* @pf: NULL where @b is no VF, or nobody knows. */
@@ -61,7 +78,7 @@ static int list_add(
 		l->cap = cap;
 	}
 	/* Gone since its name was read: not an error. */
-	if ((pf ? function_read_vf(v, b, *pf, index, &f) : function_read(v, b, &f)) < 0)
+	if (function_read_some(v, b, pf, index, l->leave, &f) < 0)
 		return 0;
 	function_holder_in(l->holders, &f, &f.holder);
 	name_lookup(v, &f);
@@ -141,6 +158,7 @@ int vfm_list(struct vfm *v, unsigned flags, struct vfm_function **ret, struct er
 		return err_sys(
 			e, -n, "list PCI devices in /sys/bus/pci/devices (is sysfs mounted?)");
 	l.holders = holders = vfio_holders(v);
+	l.leave = records_wanted(v) | (flags & VFM_LIST_QUICK ? FUNCTION_NO_OVERRIDE : 0);
 	for (int i = 0; i < n && r >= 0; i++) {
 		size_t at = l.n;
 
@@ -176,7 +194,7 @@ int vfm_list_pf(struct vfm *v, struct bdf pf, struct vfm_function **ret,
 {
 	_cleanup_(cleanup_holders) struct holder_table *holders = vfio_holders(v);
 	_cleanup_free_ struct vfm_settings *settings = NULL;
-	struct list l = {.holders = holders};
+	struct list l = {.holders = holders, .leave = records_wanted(v) | FUNCTION_NO_OVERRIDE};
 	int r = list_add_pf(v, &l, pf);
 
 	if (r >= 0)

@@ -107,7 +107,8 @@ struct vfm_function {
 };
 
 enum vfm_list_flags {
-	VFM_LIST_ALL = 1 << 0, /* every function but bridges, not SR-IOV ones alone */
+	VFM_LIST_ALL = 1 << 0,   /* every function but bridges, not SR-IOV ones alone */
+	VFM_LIST_QUICK = 1 << 1, /* without driver_override */
 };
 
 /*
@@ -119,7 +120,7 @@ enum vfm_list_flags {
 int vfm_list(struct vfm *v, unsigned flags, struct vfm_function **ret, struct err *e);
 
 /*
- * One PF and its VFs, as vfm_list() has them. *ret_settings (may be NULL) is what it reports it gives
+ * One PF and its VFs, as vfm_list() has them with VFM_LIST_QUICK. *ret_settings (may be NULL) is what it reports it gives
  * them, (*ret_settings)[i] for (*ret)[i]: nothing set where it reports nothing, and for the PF. Free
  * both with free(). Returns 1 plus the number of VFs, -ENODEV, or -ENOMEM.
  */

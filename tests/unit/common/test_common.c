@@ -233,6 +233,58 @@ START_TEST(holder_is_found_and_its_name_made_printable)
 }
 END_TEST
 
+/* One walk for all of them; of several holders of a node the one with the lowest number. */
+START_TEST(holder_table_knows_the_holders_of_all_nodes)
+{
+	struct holder_table *t = NULL;
+	const struct holder *h;
+	struct sysfs s;
+
+	ck_assert_ptr_null(holder_table_find(NULL, "/dev/vfio/1"));
+	holder_table_destroy(NULL);
+	ck_assert_int_eq(sysfs_open(tree, &s), 0);
+	ck_assert_int_eq(holder_table_create(&s, "/dev/vfio/", &t), -ENOENT);
+	for (size_t i = 0; i < 6; i++) {
+		static const char *const dirs[] = {"proc", "proc/self", "proc/4242425",
+			"proc/4242425/fd", "proc/4242424", "proc/4242424/fd"};
+
+		ck_assert_int_eq(mkdirat(s.root_fd, dirs[i], 0755), 0);
+	}
+	ck_assert_int_eq(symlinkat("/dev/vfio/12", s.root_fd, "proc/4242425/fd/3"), 0);
+	ck_assert_int_eq(symlinkat("/dev/vfio/devices/vfio0", s.root_fd, "proc/4242425/fd/4"), 0);
+	ck_assert_int_eq(symlinkat("/dev/null", s.root_fd, "proc/4242425/fd/5"), 0);
+	ck_assert_int_eq(symlinkat("/dev/vfio/12", s.root_fd, "proc/4242424/fd/3"), 0);
+	put("proc/4242424/comm", "one\n", 4);
+	ck_assert_int_eq(holder_table_create(&s, "/dev/vfio/", &t), 0);
+	h = holder_table_find(t, "/dev/vfio/12");
+	ck_assert(h && h->pid == 4242424);
+	ck_assert_str_eq(h->comm, "one");
+	h = holder_table_find(t, "/dev/vfio/devices/vfio0");
+	ck_assert(h && h->pid == 4242425);
+	ck_assert_str_eq(h->comm, "?");
+	ck_assert_ptr_null(holder_table_find(t, "/dev/null"));
+	ck_assert_ptr_null(holder_table_find(t, "/dev/vfio/1"));
+	holder_table_destroy(t);
+	sysfs_close(&s);
+}
+END_TEST
+
+START_TEST(sysfs_read_bytes_takes_zeros_and_stops_at_its_size)
+{
+	unsigned char buf[8];
+	struct sysfs s;
+
+	ck_assert_int_eq(sysfs_open(tree, &s), 0);
+	put("config", "\x86\x80\0\0\xff", 5);
+	ck_assert_int_eq(sysfs_read_bytes(&s, "config", buf, sizeof(buf)), 5);
+	ck_assert_mem_eq(buf, "\x86\x80\0\0\xff", 5);
+	ck_assert_int_eq(sysfs_read_bytes(&s, "config", buf, 3), 3);
+	ck_assert_int_eq(sysfs_read_bytes(&s, "nope", buf, 3), -ENOENT);
+	ck_assert_int_lt(sysfs_read_bytes(&s, ".", buf, 3), 0);
+	sysfs_close(&s);
+}
+END_TEST
+
 static const struct {
 	const char *line;
 	bool is;
@@ -324,6 +376,8 @@ int main(void)
 	tcase_add_test(f, sysfs_read_bounds_and_checks_text);
 	tcase_add_test(f, sysfs_lists_sorted_and_names_links);
 	tcase_add_test(f, holder_is_found_and_its_name_made_printable);
+	tcase_add_test(f, holder_table_knows_the_holders_of_all_nodes);
+	tcase_add_test(f, sysfs_read_bytes_takes_zeros_and_stops_at_its_size);
 	suite_add_tcase(s, t);
 	suite_add_tcase(s, f);
 	sr = srunner_create(s);
