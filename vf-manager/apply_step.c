@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "vf-manager/pool.h"
 
 static const struct pf_state *state_of(const struct vfm_plan *p, const struct vfm_step *s)
 {
@@ -177,7 +178,7 @@ int step_run(struct vfm *v, const struct vfm_plan *p, const struct vfm_step *s, 
 		return vfm_release(
 			v, vf, VFM_RELEASE_DRIVER_ONLY | (force ? VFM_RELEASE_FORCE : 0), NULL, e);
 	case VFM_STEP_BIND: return vfm_bind(v, vf, s->driver, force ? VFM_BIND_FORCE : 0, e);
-	case VFM_STEP_POOL: return 0;
+	case VFM_STEP_POOL: return vfm_pool_set(v, pf->bdf, pf->want->pool, e);
 	}
 	return -EINVAL;
 }
@@ -228,7 +229,7 @@ int step_undo(struct vfm *v, const struct vfm_plan *p, const struct vfm_step *s,
 	case VFM_STEP_SET:
 	case VFM_STEP_RELEASE:
 	case VFM_STEP_BIND: return vf_undo(v, p, s, e);
-	case VFM_STEP_POOL: return 0;
+	case VFM_STEP_POOL: return vfm_pool_set(v, pf->bdf, pf->state->pool, e);
 	}
 	return -EINVAL;
 }

@@ -502,6 +502,23 @@ static int drivers_plan(struct make *m)
 	return r;
 }
 
+/* Last of what others see: a pool gives away what is ready. */
+static int pool_plan(struct make *m)
+{
+	const char *have = m->pf->state->pool, *want = m->pf->want->pool;
+	struct vfm_step *step;
+
+	if (!*want || !strcmp(have, want))
+		return 0;
+	step = step_add(m, VFM_STEP_POOL, -1);
+	if (!step)
+		return -ENOMEM;
+	text_add(step->text, "put it into pool %s", want);
+	if (*have)
+		text_add(step->text, " (is in %s)", have);
+	return differ(m, -1, "pool", or_none(have), want);
+}
+
 /* Before the steps that need it, if there are any; the rest moves up. */
 static int up_plan(struct make *m)
 {
@@ -595,7 +612,7 @@ static int affected_plan(struct make *m)
 static int steps_plan(struct make *m)
 {
 	static int (*const parts[])(struct make *) = {eswitch_plan, autoprobe_plan, carve_plan,
-		settings_plan, drivers_plan, up_plan, affected_plan};
+		settings_plan, drivers_plan, pool_plan, up_plan, affected_plan};
 	const struct pf_state *s = m->pf->state;
 	struct vfm_step *step;
 	int r = check(m);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "vf-manager/pool.h"
 
 static int vfs_read(struct vfm *v, struct pf_state *s, struct err *e)
 {
@@ -58,6 +59,7 @@ int pf_state_read(struct vfm *v, struct bdf pf, bool eswitch, struct pf_state **
 	}
 	s->num_vfs = s->f.num_vfs;
 	s->autoprobe = s->f.autoprobe > 0;
+	vfm_pool_get(v, pf, s->pool);
 	s->interrupted = journal_read(v, pf, JOURNAL_AUTOPROBE, &entry) == 0;
 	if (s->interrupted)
 		s->autoprobe = !strcmp(entry.value, "1");

@@ -22,7 +22,8 @@ struct pf_state {
 	bool interrupted; /* a carve was, and has left its record */
 	bool has_eswitch;
 	enum vfm_eswitch eswitch;
-	struct vf_state *vf; /* num_vfs of them */
+	char pool[VFM_NAME_MAX]; /* "" = none */
+	struct vf_state *vf;     /* num_vfs of them */
 };
 
 /*
