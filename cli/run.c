@@ -33,7 +33,9 @@ enum {
 	OPT_NAME,
 	OPT_STATS,
 	OPT_NO_REBOOT,
-	OPT_KASLR
+	OPT_KASLR,
+	OPT_IRQ_REMAP,
+	OPT_APIC_IDS
 };
 
 static const struct argp_option options[] = {
@@ -54,6 +56,12 @@ static const struct argp_option options[] = {
 		"Give the guest a virtio network device on a tap interface (tap=NAME) or a "
 		"switch's "
 		"socket (vhost-user=PATH); may be repeated",
+		0},
+	{"irq-remap", OPT_IRQ_REMAP, "on|off", 0,
+		"Give the guest a remapping unit (VT-d) for its interrupts (default: on)", 0},
+	{"apic-ids", OPT_APIC_IDS, "ID[,ID...]", 0,
+		"APIC ids of the virtual CPUs, one each (default: 0,1,...); above 254 the guest "
+		"needs --irq-remap",
 		0},
 	{"name", OPT_NAME, "NAME", 0, "Name of the guest in messages (default: guest)", 0},
 	{"stats", OPT_STATS, "FILE", 0, "Write figures as JSON at exit, and on SIGUSR1", 0},
@@ -90,6 +98,40 @@ static void assign_parse(struct run_options *o, const char *arg, struct argp_sta
 
 	if (assign_option_parse(arg, o->assign, &o->n_assign, &e) < 0)
 		argp_error(state, "--assign: %s", e.text);
+}
+
+static void apic_ids_parse(struct run_options *o, const char *arg, struct argp_state *state)
+{
+	const char *p = arg;
+	unsigned long v;
+	char *end;
+
+	o->n_apic_ids = 0;
+	for (;;) {
+		errno = 0;
+		v = strtoul(p, &end, 10);
+		if (*p < '0' || *p > '9' || errno || v > UINT32_MAX - 1 || (*end && *end != ','))
+			argp_error(state, "--apic-ids: '%s' is not a list such as 0,300", arg);
+		if (o->n_apic_ids == RUN_MAX_APIC_IDS)
+			argp_error(state, "--apic-ids: at most %u", RUN_MAX_APIC_IDS);
+		o->apic_ids[o->n_apic_ids++] = (uint32_t)v;
+		if (!*end)
+			break;
+		p = end + 1;
+	}
+}
+
+/* What the options say only together. */
+static void options_check(const struct run_options *o, struct argp_state *state)
+{
+	if (o->n_apic_ids && o->n_apic_ids != o->cpus)
+		argp_error(
+			state, "--apic-ids: %u ids for %u CPUs (--cpus)", o->n_apic_ids, o->cpus);
+	for (unsigned int i = 0; i < o->n_apic_ids && !o->irq_remap; i++)
+		if (o->apic_ids[i] > 254)
+			argp_error(state,
+				"--apic-ids: no device interrupt reaches %u without --irq-remap on",
+				o->apic_ids[i]);
 }
 
 static void net_parse(struct run_options *o, const char *arg, struct argp_state *state)
@@ -152,9 +194,16 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_STATS: o->stats = arg; break;
 	case OPT_KASLR: o->kaslr = true; break;
+	case OPT_IRQ_REMAP:
+		if (strcmp(arg, "on") && strcmp(arg, "off"))
+			argp_error(state, "--irq-remap: on or off, not '%s'", arg);
+		o->irq_remap = !strcmp(arg, "on");
+		break;
+	case OPT_APIC_IDS: apic_ids_parse(o, arg, state); break;
 	case OPT_NO_REBOOT: o->no_reboot = true; break;
 	case ARGP_KEY_ARG: argp_error(state, "'%s' is not an option", arg); break;
 	case ARGP_KEY_END:
+		options_check(o, state);
 		if (!o->kernel)
 			argp_error(state, "--kernel FILE is missing");
 		break;
@@ -468,6 +517,7 @@ int main(int argc, char **argv)
 		.name = "guest",
 		.cmdline = "console=ttyS0",
 		.cpus = 1,
+		.irq_remap = true,
 		.memory = 256 * MIB,
 	};
 	static const struct argp argp = {options, parse_opt, NULL, doc, NULL, NULL, NULL};

@@ -17,7 +17,8 @@
 #include "vfio/vfio.h"
 #include "vmm/vm.h"
 
-#define RUN_MAX_NET 16
+#define RUN_MAX_NET      16
+#define RUN_MAX_APIC_IDS 256
 
 /* Exit status; docs/man/viaduct-run.1.scd lists the same. */
 enum run_status {
@@ -43,6 +44,9 @@ struct run_options {
 	const char *name;
 	const char *kernel, *initrd, *cmdline;
 	unsigned int cpus;
+	uint32_t apic_ids[RUN_MAX_APIC_IDS];
+	unsigned int n_apic_ids; /* 0: 0, 1, 2, ... */
+	bool irq_remap;
 	uint64_t memory;     /* bytes */
 	uint64_t memory_low; /* bytes below 4 GiB at most, 0 = default */
 	bool hugepages;

@@ -104,6 +104,7 @@ static int guest_load(struct guest *g, struct err *e, struct boot_entry *ret)
 		.mmio32 = vm->pci_mmio32,
 		.mmio64 = vm->pci_mmio64,
 		.pio = vm->pci_pio,
+		.remap = vm->vtd,
 	};
 	struct boot_config boot = {
 		.kernel = g->opt->kernel,
@@ -131,6 +132,8 @@ int guest_init(struct guest *g, const struct run_options *opt, struct err *e)
 		.mem = {.size = opt->memory,
 			.low_max = opt->memory_low,
 			.hugepages = opt->hugepages},
+		.irq_remap = opt->irq_remap,
+		.apic_ids = opt->n_apic_ids ? opt->apic_ids : NULL,
 	};
 	const struct uart_ops uart_ops = {
 		.out = uart_out,

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "irqremap/vtd.h"
 #include "devices/vhost_user.h"
 
 struct stats_file {
@@ -128,6 +129,25 @@ static json_t *rss_json(void)
 		else if (sscanf(line, "RssShmem: %lu", &v) == 1)
 			put(o, "shmem", v);
 	}
+	return o;
+}
+
+static json_t *remap_json(const struct guest *g)
+{
+	struct vtd_stats s;
+	json_t *o;
+
+	if (!g->vm->vtd)
+		return json_null();
+	vtd_stats(g->vm->vtd, &s);
+	o = json_object();
+	json_object_set_new(o, "enabled", json_boolean(s.enabled));
+	json_object_set_new(o, "x2apic", json_boolean(s.extended));
+	put(o, "faults", s.faults);
+	put(o, "faults_lost", s.faults_lost);
+	put(o, "invalidations", s.invalidations);
+	put(o, "descriptors", s.descriptors);
+	put(o, "queue_errors", s.queue_errors);
 	return o;
 }
 
@@ -252,6 +272,7 @@ static json_t *stats_json(const struct guest *g, const char *end, int status)
 	o = json_object();
 	put(o, "irqfd", irqfd);
 	put(o, "own", irq.sent);
+	json_object_set_new(root, "remap", remap_json(g));
 	put(o, "routes", irq.routes);
 	put(o, "route_commits", irq.route_commits);
 	put(o, "irqfd_calls", irq.irqfd_calls);

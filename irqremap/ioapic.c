@@ -48,7 +48,10 @@
 #define RTE_LEVEL      (1ull << 15)
 #define RTE_MASKED     (1ull << 16)
 #define RTE_DEST_SHIFT 56
-#define RTE_WRITABLE   (0xffull << RTE_DEST_SHIFT | 0x1afffull)
+/* Bits 55:48 are bits 11:4 of the message's address (ICH2 §9.5.8), of which remapping has need. */
+#define RTE_EXT_SHIFT 48
+#define RTE_REMAP     (0xffull << RTE_EXT_SHIFT) /* writable where there is remapping: VT-d §5.1.5.1 */
+#define RTE_WRITABLE  (0xffull << RTE_DEST_SHIFT | 0x1afffull)
 
 enum rte_mode {
 	RTE_FIXED,
@@ -63,7 +66,7 @@ enum rte_mode {
 
 /* Message fields, Intel SDM vol. 3 §10.11. */
 #define MSI_BASE       0xfee00000u
-#define MSI_DEST_SHIFT 12
+#define MSI_EXT_SHIFT  4
 #define MSI_REDIRECT   (1u << 3)
 #define MSI_LOGICAL    (1u << 2)
 #define MSI_LEVEL      (1u << 15)
@@ -123,7 +126,7 @@ static bool rte_sends(uint64_t rte)
 static struct irq_msi rte_message(uint64_t rte)
 {
 	return (struct irq_msi){
-		.addr = MSI_BASE | (uint32_t)(rte >> RTE_DEST_SHIFT) << MSI_DEST_SHIFT |
+		.addr = MSI_BASE | (uint32_t)(rte >> RTE_EXT_SHIFT) << MSI_EXT_SHIFT |
 			(rte_mode(rte) == RTE_LOWEST ? MSI_REDIRECT : 0) |
 			(rte & RTE_LOGICAL ? MSI_LOGICAL : 0),
 		.data = (uint32_t)(rte & RTE_VECTOR) | (uint32_t)rte_mode(rte) << MSI_MODE_SHIFT |
@@ -158,7 +161,15 @@ static void pin_route(struct ioapic *io, unsigned int pin)
 	if (rte & RTE_MASKED)
 		return;
 	io->stale &= ~(1u << pin);
-	if (!rte_is_level(rte) || irq_translate(r, io->rid, rte_message(rte), &out)) {
+	if (!rte_is_level(rte) || irq_translate(r, io->rid, rte_message(rte), false, &out)) {
+		pin_unroute(io, pin);
+		return;
+	}
+	/*
+	 * An EOI in the LAPIC ends the pin with that vector in its entry. A remapped one may have
+	 * another: then the guest writes the EOI register, and an exit for the LAPIC's would be wasted.
+	 */
+	if ((out.data & RTE_VECTOR) != (rte & RTE_VECTOR)) {
 		pin_unroute(io, pin);
 		return;
 	}
@@ -281,6 +292,15 @@ void ioapic_eoi(struct ioapic *io, uint8_t vector)
 	ioapic_settle(io, ended);
 }
 
+void ioapic_retranslate(struct ioapic *io)
+{
+	pthread_mutex_lock(&io->lock);
+	for (unsigned int pin = 0; pin < IRQ_IOAPIC_PINS; pin++)
+		pin_route(io, pin);
+	/* What was blocked may be allowed now. */
+	ioapic_settle(io, 0);
+}
+
 void ioapic_on_eoi(struct ioapic *io, unsigned int pin, ioapic_eoi_fn fn, void *ctx)
 {
 	assert(pin < IRQ_IOAPIC_PINS);
@@ -312,7 +332,8 @@ static uint32_t reg_read(const struct ioapic *io)
 static uint32_t reg_write(struct ioapic *io, uint32_t val)
 {
 	unsigned int pin = (io->sel - REG_RTE) / 2;
-	uint64_t mask = io->sel & 1 ? RTE_WRITABLE & ~0xffffffffull : RTE_WRITABLE & 0xffffffffull;
+	uint64_t writable = RTE_WRITABLE | (io->router->vtd ? RTE_REMAP : 0);
+	uint64_t mask = writable & (io->sel & 1 ? ~0xffffffffull : 0xffffffffull);
 	uint64_t rte;
 
 	/* DS §3.2.3: the arbitration id is loaded when the id is written. */
@@ -395,6 +416,7 @@ int ioapic_create(struct irq_router *r, uint16_t rid, struct err *e, struct ioap
 	regs_reset(io);
 	pthread_mutex_lock(&r->lock);
 	r->users++;
+	r->ioapic = io;
 	pthread_mutex_unlock(&r->lock);
 	*ret = io;
 	return 0;
@@ -407,6 +429,7 @@ void ioapic_destroy(struct ioapic *io)
 	pthread_mutex_lock(&io->router->lock);
 	pins_drop(io);
 	io->router->users--;
+	io->router->ioapic = NULL;
 	pthread_mutex_unlock(&io->router->lock);
 	pthread_mutex_destroy(&io->lock);
 	free(io);

@@ -146,17 +146,22 @@ bool irq_route_drop(struct irq_router *r, unsigned int gsi)
 	return used;
 }
 
-int irq_router_send(struct irq_router *r, uint16_t rid, struct irq_msi m)
+int irq_router_inject(struct irq_router *r, const struct irq_msi *m)
 {
-	struct irq_msi out;
-	int n;
+	int n = r->be.msi_send(r->be.ctx, m);
 
-	if (irq_translate(r, rid, m, &out))
-		return 0;
-	n = r->be.msi_send(r->be.ctx, &out);
 	if (n > 0)
 		atomic_fetch_add_explicit(&r->sent, 1, memory_order_relaxed);
 	return n;
+}
+
+int irq_router_send(struct irq_router *r, uint16_t rid, struct irq_msi m)
+{
+	struct irq_msi out;
+
+	if (irq_translate(r, rid, m, true, &out))
+		return 0;
+	return irq_router_inject(r, &out);
 }
 
 void irq_router_stats(struct irq_router *r, struct irq_stats *ret)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * From what a device writes to what the processors see. Every message of the VM passes here, be it
- * a vector's, a pin's or one sent by our own code: the guest-visible remapping unit joins here.
+ * a vector's, a pin's or one sent by our own code; the guest's remapping unit joins here.
  */
 #include <errno.h>
 
@@ -11,7 +11,8 @@
 #define MSI_ADDR_MASK 0xfffffffffff00000ull
 #define MSI_ADDR_BASE 0xfee00000ull
 
-int irq_translate(struct irq_router *r, uint16_t rid, struct irq_msi in, struct irq_msi *ret)
+int irq_translate(
+	struct irq_router *r, uint16_t rid, struct irq_msi in, bool request, struct irq_msi *ret)
 {
 	/*
 	 * On hardware such a write goes to memory, or is refused by the IOMMU, but interrupts
@@ -26,6 +27,20 @@ int irq_translate(struct irq_router *r, uint16_t rid, struct irq_msi in, struct 
 				rid >> 8, rid >> 3 & 0x1f, rid & 7, (unsigned long long)in.addr);
 		return -EINVAL;
 	}
+	if (r->vtd)
+		return vtd_translate(r->vtd, rid, in, request, ret);
 	*ret = in;
 	return 0;
+}
+
+void irq_router_retranslate(struct irq_router *r, uint32_t first, uint32_t last)
+{
+	struct ioapic *io;
+
+	irq_vectors_retranslate(r, first, last);
+	pthread_mutex_lock(&r->lock);
+	io = r->ioapic;
+	pthread_mutex_unlock(&r->lock);
+	if (io)
+		ioapic_retranslate(io);
 }

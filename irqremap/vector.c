@@ -4,7 +4,8 @@
  *
  *   masked               no irqfd; signals gather in the eventfd and are the pending bit
  *   unmasked, attached   KVM has the eventfd and injects the route's message
- *   unmasked, detached   its message is no interrupt: what is signalled goes nowhere
+ *   unmasked, detached   its message is no interrupt, or is blocked: what is signalled goes nowhere,
+ *                        or to the guest's remapping unit, which is asked each time (watch.c)
  */
 #include <assert.h>
 #include <poll.h>
@@ -13,6 +14,7 @@
 
 #include "common/cleanup.h"
 #include "irqremap/internal.h"
+#include "irqremap/irte.h"
 
 struct irq_vector {
 	struct irq_router *r;
@@ -24,6 +26,9 @@ struct irq_vector {
 	bool has_gsi;
 	unsigned int gsi;
 	struct irq_msi msg; /* as the guest wrote it */
+	bool watched;       /* its signals are requests to the remapping unit */
+	uint64_t id;
+	struct irq_vector *next, **link;
 };
 
 int irq_vector_create(struct irq_router *r, uint16_t rid, struct err *e, struct irq_vector **ret)
@@ -47,6 +52,12 @@ int irq_vector_create(struct irq_router *r, uint16_t rid, struct err *e, struct 
 	v->masked = true;
 	pthread_mutex_lock(&r->lock);
 	r->users++;
+	v->id = r->next_id++;
+	v->next = r->vectors;
+	v->link = &r->vectors;
+	if (v->next)
+		v->next->link = &v->next;
+	r->vectors = v;
 	pthread_mutex_unlock(&r->lock);
 	*ret = v;
 	return 0;
@@ -77,6 +88,26 @@ static void vector_detach(struct irq_vector *v)
 	err = vector_irqfd(v, false);
 	if (err)
 		log_debug("irqfd: detach from GSI %u: %s", v->gsi, strerror(-err));
+}
+
+static void vector_watch(struct irq_vector *v, bool on)
+{
+	struct irq_router *r = v->r;
+
+	if (!r->watch || v->watched == on)
+		return;
+	if (!on)
+		irq_watch_remove(r->watch, v->fd);
+	else if (irq_watch_add(r->watch, v->fd, v->id) < 0)
+		return; /* then its faults are not recorded, and it is looked at when it changes */
+	v->watched = on;
+}
+
+/* Its message reaches nobody. */
+static void vector_block(struct irq_vector *v)
+{
+	vector_detach(v);
+	vector_watch(v, true);
 }
 
 static void vector_drain(struct irq_vector *v)
@@ -116,9 +147,13 @@ void irq_vector_destroy(struct irq_vector *v)
 	if (!v)
 		return;
 	pthread_mutex_lock(&v->r->lock);
+	vector_watch(v, false);
 	vector_detach(v);
 	if (v->has_gsi)
 		irq_route_drop(v->r, v->gsi);
+	*v->link = v->next;
+	if (v->next)
+		v->next->link = v->link;
 	v->r->users--;
 	pthread_mutex_unlock(&v->r->lock);
 	fd_close(v->fd);
@@ -141,10 +176,11 @@ static int vector_set(struct irq_vector *v, struct irq_msi m, struct err *e)
 	v->msg = m;
 	if (v->masked)
 		return 0;
-	if (irq_translate(v->r, v->rid, m, &out)) {
-		vector_detach(v);
+	if (irq_translate(v->r, v->rid, m, false, &out)) {
+		vector_block(v);
 		return 0;
 	}
+	vector_watch(v, false);
 	/* What was signalled while the message was no interrupt has gone to nowhere. */
 	vector_drain(v);
 	err = vector_attach(v, out, e);
@@ -170,8 +206,10 @@ int irq_vector_unmask(struct irq_vector *v, struct err *e)
 
 	pthread_mutex_lock(&v->r->lock);
 	if (v->masked) {
-		if (!irq_translate(v->r, v->rid, v->msg, &out))
+		if (!irq_translate(v->r, v->rid, v->msg, false, &out))
 			err = vector_attach(v, out, e);
+		else
+			vector_block(v);
 		if (!err)
 			v->masked = false;
 	}
@@ -184,6 +222,7 @@ void irq_vector_mask(struct irq_vector *v)
 	pthread_mutex_lock(&v->r->lock);
 	if (!v->masked) {
 		v->masked = true;
+		vector_watch(v, false);
 		if (v->attached)
 			vector_detach(v);
 		else
@@ -218,4 +257,71 @@ void irq_vector_clear(struct irq_vector *v)
 	if (v->masked)
 		vector_drain(v);
 	pthread_mutex_unlock(&v->r->lock);
+}
+
+/* ---- the guest's remapping unit ---- */
+
+void irq_vector_requested(struct irq_router *r, uint64_t id)
+{
+	struct irq_vector *v;
+	struct irq_msi out;
+	struct err e = {0};
+
+	pthread_mutex_lock(&r->lock);
+	for (v = r->vectors; v && v->id != id; v = v->next)
+		;
+	/* It may have gone, or been allowed, since epoll said so. */
+	if (v && v->watched) {
+		vector_drain(v);
+		if (!irq_translate(r, v->rid, v->msg, true, &out)) {
+			vector_watch(v, false);
+			if (vector_attach(v, out, &e) < 0)
+				log_warn("%s", e.text);
+			else
+				irq_vector_fire(v);
+		}
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
+static bool vector_concerned(const struct irq_vector *v, uint32_t first, uint32_t last)
+{
+	uint32_t index;
+
+	if (v->masked)
+		return false;
+	if (first == 0 && last == UINT32_MAX)
+		return true;
+	return irte_is_request(v->msg) && !irte_index(v->msg, &index) && index >= first &&
+	       index <= last;
+}
+
+void irq_vectors_retranslate(struct irq_router *r, uint32_t first, uint32_t last)
+{
+	struct irq_msi out;
+	struct err e = {0};
+	bool moved = false;
+
+	pthread_mutex_lock(&r->lock);
+	for (struct irq_vector *v = r->vectors; v; v = v->next) {
+		struct irq_msi *now;
+
+		if (!vector_concerned(v, first, last))
+			continue;
+		if (irq_translate(r, v->rid, v->msg, false, &out)) {
+			vector_block(v);
+		} else if (v->attached) {
+			now = &r->routes[v->gsi].msg;
+			moved |= now->addr != out.addr || now->data != out.data;
+			*now = out;
+		} else {
+			vector_watch(v, false);
+			if (vector_attach(v, out, &e) < 0)
+				log_warn("%s", e.text);
+		}
+	}
+	/* Each was given a message that KVM takes, so only want of memory can stand against it. */
+	if (moved && irq_route_commit(r, &e) < 0)
+		log_warn("%s", e.text);
+	pthread_mutex_unlock(&r->lock);
 }

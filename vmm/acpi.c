@@ -129,6 +129,27 @@ struct acpi_mcfg {
 	uint32_t reserved2;
 } PACKED;
 
+/* VT-d §8.1, §8.3: one unit for all of PCI, and the IOAPIC with the source-id of its messages. */
+#define DMAR_INTR_REMAP (1u << 0)
+#define DRHD_ALL        (1u << 0)
+#define SCOPE_IOAPIC    3u
+#define DMAR_ADDR_BITS  39u
+struct acpi_dmar {
+	struct acpi_header h;
+	uint8_t width, flags, reserved[10];
+	struct {
+		uint16_t type, length;
+		uint8_t flags, size;
+		uint16_t segment;
+		uint64_t base;
+	} PACKED drhd;
+	struct {
+		uint8_t type, length;
+		uint16_t reserved;
+		uint8_t id, bus, device, function;
+	} PACKED scope;
+} PACKED;
+
 /* The area at LAYOUT_ACPI while it is being filled. */
 struct acpi_area {
 	uint8_t *buf;
@@ -263,16 +284,38 @@ static uint64_t mcfg_put(struct acpi_area *a)
 	return area_table(a, &m, sizeof(m));
 }
 
-static uint64_t xsdt_put(struct acpi_area *a, const uint64_t entries[static 3])
+static uint64_t dmar_put(struct acpi_area *a, const struct acpi_config *cfg)
+{
+	struct acpi_dmar d = {
+		.width = (uint8_t)((cfg->phys_bits ? cfg->phys_bits : DMAR_ADDR_BITS) - 1),
+		.flags = DMAR_INTR_REMAP,
+		.drhd = {.length = sizeof(d.drhd) + sizeof(d.scope),
+			.flags = DRHD_ALL,
+			.base = LAYOUT_VTD},
+		.scope = {.type = SCOPE_IOAPIC,
+			.length = sizeof(d.scope),
+			.bus = LAYOUT_RID_IOAPIC >> 8,
+			.device = LAYOUT_RID_IOAPIC >> 3 & 0x1f,
+			.function = LAYOUT_RID_IOAPIC & 7},
+	};
+
+	header_init(&d.h, "DMAR", 1, sizeof(d));
+	return area_table(a, &d, sizeof(d));
+}
+
+#define TABLES_MAX 4u
+
+static uint64_t xsdt_put(struct acpi_area *a, const uint64_t *entries, unsigned int n)
 {
 	struct {
 		struct acpi_header h;
-		uint64_t entry[3];
+		uint64_t entry[TABLES_MAX];
 	} PACKED x;
+	size_t len = sizeof(x.h) + n * sizeof(*entries);
 
-	header_init(&x.h, "XSDT", 1, sizeof(x));
-	memcpy(x.entry, entries, sizeof(x.entry));
-	return area_table(a, &x, sizeof(x));
+	header_init(&x.h, "XSDT", 1, len);
+	memcpy(x.entry, entries, n * sizeof(*entries));
+	return area_table(a, &x, len);
 }
 
 static void rsdp_fill(struct acpi_area *a, uint64_t xsdt)
@@ -309,8 +352,9 @@ int acpi_build(const struct acpi_config *cfg, struct gmem *g, struct err *e, uin
 	_cleanup_free_ uint8_t *buf = NULL, *madt = NULL;
 	struct acpi_area a = {.cap = INFO_GPA - LAYOUT_ACPI};
 	size_t need = sizeof(dsdt_aml_code) + sizeof(struct acpi_fadt) + sizeof(struct acpi_mcfg) +
-		      sizeof(struct acpi_rsdp) + 256 + madt_size(cfg);
-	uint64_t entry[3], dsdt;
+		      sizeof(struct acpi_rsdp) + sizeof(struct acpi_dmar) + 256 + madt_size(cfg);
+	uint64_t entry[TABLES_MAX], dsdt;
+	unsigned int n = 0;
 	int r;
 
 	if (need > a.cap)
@@ -324,10 +368,12 @@ int acpi_build(const struct acpi_config *cfg, struct gmem *g, struct err *e, uin
 	/* The RSDP is first, where a guest without the zero page's pointer looks for it. */
 	a.len = (sizeof(struct acpi_rsdp) + 15) & ~15ul;
 	dsdt = area_put(&a, dsdt_aml_code, sizeof(dsdt_aml_code));
-	entry[0] = fadt_put(&a, dsdt);
-	entry[1] = madt_put(&a, cfg, madt);
-	entry[2] = mcfg_put(&a);
-	rsdp_fill(&a, xsdt_put(&a, entry));
+	entry[n++] = fadt_put(&a, dsdt);
+	entry[n++] = madt_put(&a, cfg, madt);
+	entry[n++] = mcfg_put(&a);
+	if (cfg->remap)
+		entry[n++] = dmar_put(&a, cfg);
+	rsdp_fill(&a, xsdt_put(&a, entry, n));
 	r = gmem_write(g, LAYOUT_ACPI, a.buf, a.len);
 	if (r == 0)
 		r = info_write(cfg, g);

@@ -27,8 +27,10 @@
 #define LAYOUT_PCI_PIO      0xc000u
 #define LAYOUT_PCI_PIO_SIZE 0x4000u
 
-/* 0xfec00000 IOAPIC, 0xfed90000 remapping unit (later), 0xfee00000 LAPIC and MSI doorbell. */
+/* 0xfec00000 IOAPIC, 0xfee00000 LAPIC and MSI doorbell. */
 #define LAYOUT_LAPIC 0xfee00000ull
+/* Register block of the remapping unit, where chipsets have it. */
+#define LAYOUT_VTD 0xfed90000ull
 
 /* Low memory used for the hand-over to the kernel. */
 #define LAYOUT_GDT          0x500ull

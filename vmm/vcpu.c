@@ -34,6 +34,28 @@ static int vcpu_cpuid(struct vcpu *v, const struct vcpu_config *cfg, struct err 
 	return 0;
 }
 
+/*
+ * Firmware of a machine with APIC ids above 254 hands all processors over in x2APIC mode: an operating
+ * system does not believe in the others' ids else (Intel SDM vol. 3 §10.12.8.1).
+ */
+static int vcpu_x2apic(struct vcpu *v, struct err *e)
+{
+	struct kvm_sregs s;
+	bool high = false;
+
+	for (unsigned int i = 0; i < v->vm->cpus; i++)
+		high |= v->vm->apic_ids[i] >= APIC_ID_BROADCAST;
+	if (!high)
+		return 0;
+	if (ioctl(v->fd, KVM_GET_SREGS, &s) < 0)
+		return err_sys(e, errno, "vCPU %u: KVM_GET_SREGS", v->id);
+	s.apic_base |= APIC_BASE_X2APIC;
+	if (ioctl(v->fd, KVM_SET_SREGS, &s) < 0)
+		return err_sys(e, errno, "vCPU %u: x2APIC mode for its id %u (KVM_SET_SREGS)",
+			v->id, v->vm->apic_ids[v->id]);
+	return 0;
+}
+
 /* What firmware would have left in place of the reset values. */
 static int vcpu_firmware(struct vcpu *v, struct err *e)
 {
@@ -84,6 +106,9 @@ int vcpu_create(struct vm *vm, unsigned int id, const struct vcpu_config *cfg, s
 	v->run_size = cfg->run_size;
 	v->stats_fd = ioctl(v->fd, KVM_GET_STATS_FD, NULL);
 	r = vcpu_cpuid(v, cfg, e);
+	if (r < 0)
+		goto fail;
+	r = vcpu_x2apic(v, e);
 	if (r < 0)
 		goto fail;
 	r = vcpu_firmware(v, e);

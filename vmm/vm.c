@@ -13,6 +13,7 @@
 #include <linux/kvm.h>
 
 #include "common/cleanup.h"
+#include "irqremap/vtd.h"
 #include "common/log.h"
 #include "vmm/cpuid.h"
 #include "vmm/kvmstat.h"
@@ -79,7 +80,25 @@ static int vm_cap(const struct vm *vm, int cap, int fallback)
 	return r > 0 ? r : fallback;
 }
 
-static int vm_check_cpus(struct vm *vm, unsigned int cpus, struct err *e)
+static int vm_apic_ids(struct vm *vm, const uint32_t *ids, struct err *e)
+{
+	int max = ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPU_ID);
+
+	for (unsigned int i = 0; i < vm->cpus; i++) {
+		vm->apic_ids[i] = ids ? ids[i] : i;
+		if (max > 0 && vm->apic_ids[i] >= (uint32_t)max)
+			return err_set(e, EINVAL, "APIC id %u: this host's KVM takes 0 to %d",
+				vm->apic_ids[i], max - 1);
+		for (unsigned int j = 0; j < i; j++)
+			if (vm->apic_ids[j] == vm->apic_ids[i])
+				return err_set(e, EINVAL,
+					"APIC id %u: vCPUs %u and %u cannot both have it",
+					vm->apic_ids[i], j, i);
+	}
+	return 0;
+}
+
+static int vm_check_cpus(struct vm *vm, unsigned int cpus, const uint32_t *apic_ids, struct err *e)
 {
 	int max = ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
 
@@ -92,9 +111,7 @@ static int vm_check_cpus(struct vm *vm, unsigned int cpus, struct err *e)
 	vm->vcpu = calloc(cpus, sizeof(struct vcpu *));
 	if (!vm->apic_ids || !vm->vcpu)
 		return err_sys(e, ENOMEM, "%u vCPUs", cpus);
-	for (unsigned int i = 0; i < cpus; i++)
-		vm->apic_ids[i] = i;
-	return 0;
+	return vm_apic_ids(vm, apic_ids, e);
 }
 
 static int vm_open_vm(struct vm *vm, struct err *e)
@@ -163,7 +180,50 @@ static void bus_ioapic_write(void *ctx, uint64_t off, unsigned int len, uint64_t
 	ioapic_write(ctx, off, len, val);
 }
 
-static int vm_interrupts(struct vm *vm, struct err *e)
+static int vtd_mem_read(void *ctx, uint64_t gpa, void *buf, size_t len)
+{
+	return gmem_read(ctx, gpa, buf, len);
+}
+
+static int vtd_mem_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
+{
+	return gmem_write(ctx, gpa, buf, len);
+}
+
+static uint64_t bus_vtd_read(void *ctx, uint64_t off, unsigned int len)
+{
+	return vtd_read(ctx, off, len);
+}
+
+static void bus_vtd_write(void *ctx, uint64_t off, unsigned int len, uint64_t val)
+{
+	vtd_write(ctx, off, len, val);
+}
+
+static int vm_remapping(struct vm *vm, struct err *e)
+{
+	const struct vtd_memory mem = {vtd_mem_read, vtd_mem_write, vm->mem};
+	struct bus_region window = {
+		.base = LAYOUT_VTD,
+		.size = VTD_SIZE,
+		.read = bus_vtd_read,
+		.write = bus_vtd_write,
+		.name = "remapping unit",
+	};
+	int r;
+
+	if (((uint64_t)vm_cap(vm, KVM_CAP_X2APIC_API, 0) & X2APIC_FLAGS) != X2APIC_FLAGS)
+		return err_set(e, EOPNOTSUPP,
+			"interrupt remapping: this kernel's KVM has no KVM_CAP_X2APIC_API; use "
+			"--irq-remap off, or a newer kernel");
+	r = vtd_create(vm->irq, &mem, e, &vm->vtd);
+	if (r < 0)
+		return r;
+	window.ctx = vm->vtd;
+	return bus_add(vm->mmio, &window, e);
+}
+
+static int vm_interrupts(struct vm *vm, bool remap, struct err *e)
 {
 	struct irq_backend be = irq_backend_kvm(vm->fd);
 	struct bus_region window = {
@@ -177,6 +237,9 @@ static int vm_interrupts(struct vm *vm, struct err *e)
 
 	r = irq_router_create(
 		&be, (unsigned int)vm_cap(vm, KVM_CAP_IRQ_ROUTING, 1024), e, &vm->irq);
+	if (r < 0)
+		return r;
+	r = remap ? vm_remapping(vm, e) : 0;
 	if (r < 0)
 		return r;
 	r = ioapic_create(vm->irq, LAYOUT_RID_IOAPIC, e, &vm->ioapic);
@@ -246,7 +309,7 @@ static int vm_build(struct vm *vm, const struct vm_config *cfg, struct err *e)
 	r = vm_open_kvm(vm, e);
 	if (r < 0)
 		return r;
-	r = vm_check_cpus(vm, cfg->cpus, e);
+	r = vm_check_cpus(vm, cfg->cpus, cfg->apic_ids, e);
 	if (r < 0)
 		return r;
 	r = gmem_create(&cfg->mem, e, &vm->mem);
@@ -264,7 +327,7 @@ static int vm_build(struct vm *vm, const struct vm_config *cfg, struct err *e)
 	r = bus_create("pio", e, &vm->pio);
 	if (r < 0)
 		return r;
-	r = vm_interrupts(vm, e);
+	r = vm_interrupts(vm, cfg->irq_remap, e);
 	if (r < 0)
 		return r;
 	r = cpuid_supported(vm->kvm_fd, e, &host);
@@ -305,6 +368,7 @@ void vm_destroy(struct vm *vm)
 		vcpu_destroy(vm->vcpu[i]);
 	irq_lines_destroy(vm->lines);
 	ioapic_destroy(vm->ioapic);
+	vtd_destroy(vm->vtd);
 	irq_router_destroy(vm->irq);
 	bus_destroy(vm->pio);
 	bus_destroy(vm->mmio);
@@ -385,6 +449,8 @@ int vm_reset(struct vm *vm, struct err *e)
 			return r;
 	}
 	ioapic_reset(vm->ioapic);
+	if (vm->vtd)
+		vtd_reset(vm->vtd);
 	pci_root_reset(vm->pci);
 	pthread_mutex_lock(&vm->end_lock);
 	vm->end_text[0] = '\0';

@@ -33,6 +33,9 @@ struct vm_config {
 	const char *name;
 	unsigned int cpus; /* 1..KVM_CAP_MAX_VCPUS */
 	struct gmem_config mem;
+	bool irq_remap; /* the guest gets a remapping unit (VT-d) */
+	/* APIC ids of the vCPUs, one each and no two alike; NULL: 0, 1, 2, ... */
+	const uint32_t *apic_ids;
 };
 
 struct vcpu; /* vmm/vcpu.h, private to vmm */
@@ -48,6 +51,7 @@ struct vm {
 	struct irq_router *irq;
 	struct ioapic *ioapic;
 	struct irq_lines *lines; /* of PCI INTx */
+	struct vtd *vtd;         /* NULL: none */
 	struct pci_root *pci;
 	struct range pci_mmio32, pci_mmio64, pci_pio;
 
@@ -72,7 +76,8 @@ struct vm_stats {
 /*
  * Open /dev/kvm, make the VM with split irqchip, memory and its slots, buses, IOAPIC, PCI root and
  * vCPUs (not running). -ENOENT/-EACCES on /dev/kvm with the remedy; -EOPNOTSUPP names the missing
- * capability; errors of gmem_create(); -EINVAL: vCPU count (text says the limit).
+ * capability; errors of gmem_create(); -EINVAL: vCPU count (text says the limit), or an APIC id that
+ * KVM does not take or that two have.
  */
 int vm_create(const struct vm_config *cfg, struct err *e, struct vm **ret);
 /* Stops vCPUs if they run; PCI functions are destroyed first. NULL is allowed. */

@@ -40,4 +40,7 @@
 #define LVT_EXTINT (7u << 8)
 #define LVT_MASKED (1u << 16)
 
+#define APIC_BASE_X2APIC  (1u << 10) /* IA32_APIC_BASE.EXTD */
+#define APIC_ID_BROADCAST 255u       /* of 8 bits: no processor's id */
+
 #endif

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Queued invalidation: VT-d §6.5.2. */
+#include <errno.h>
+
+#include "irqremap/vtd_priv.h"
+
+#define DESC_SIZE 16u
+
+enum { DESC_CONTEXT = 1, DESC_IOTLB, DESC_DEVICE, DESC_IEC, DESC_WAIT };
+
+/* VT-d §6.5.2.7 */
+#define IEC_INDEXED     (1ull << 4)
+#define IEC_RESERVED    (0x7ffffe0ull | 0xffffull << 48)
+#define IEC_MASK_SHIFT  27
+#define IEC_INDEX_SHIFT 32
+#define IEC_MASK_MAX    15u /* as ECAP says */
+
+/* VT-d §6.5.2.8 */
+#define WAIT_INTERRUPT (1ull << 4)
+#define WAIT_STATUS    (1ull << 5)
+#define WAIT_RESERVED  0xffffff00ull
+
+struct desc {
+	uint64_t lo, hi;
+};
+
+static int iec(struct vtd *v, const struct desc *d)
+{
+	unsigned int mask = d->lo >> IEC_MASK_SHIFT & 0x1f;
+	uint32_t index = d->lo >> IEC_INDEX_SHIFT & 0xffff;
+
+	if (d->lo & IEC_RESERVED || d->hi)
+		return -EINVAL;
+	if (!(d->lo & IEC_INDEXED)) {
+		irq_router_retranslate(v->router, 0, UINT32_MAX);
+	} else {
+		if (mask > IEC_MASK_MAX)
+			return -EINVAL;
+		index &= ~((1u << mask) - 1);
+		irq_router_retranslate(v->router, index, index + (1u << mask) - 1);
+	}
+	pthread_mutex_lock(&v->lock);
+	v->stats.invalidations++;
+	pthread_mutex_unlock(&v->lock);
+	return 0;
+}
+
+static int wait(struct vtd *v, const struct desc *d)
+{
+	uint32_t status = (uint32_t)(d->lo >> 32);
+
+	if (d->lo & WAIT_RESERVED)
+		return -EINVAL;
+	if (d->lo & WAIT_STATUS &&
+		v->mem.write(v->mem.ctx, d->hi & ~3ull, &status, sizeof(status)) < 0)
+		return -EFAULT;
+	if (d->lo & WAIT_INTERRUPT) {
+		pthread_mutex_lock(&v->lock);
+		if (!(*vtd_reg(v, VTD_ICS) & ICS_IWC)) {
+			*vtd_reg(v, VTD_ICS) |= ICS_IWC;
+			vtd_event_raise(v, VTD_IECTL);
+		}
+		pthread_mutex_unlock(&v->lock);
+	}
+	return 0;
+}
+
+static int desc_do(struct vtd *v, const struct desc *d)
+{
+	/* Bits 11:9 extend the type. */
+	switch ((d->lo & 0xf) | (d->lo >> 5 & 0x70)) {
+	/* Nothing of these is cached. */
+	case DESC_CONTEXT:
+	case DESC_IOTLB:
+	case DESC_DEVICE: return 0;
+	case DESC_IEC: return iec(v, d);
+	case DESC_WAIT: return wait(v, d);
+	default: return -EINVAL;
+	}
+}
+
+/* Where the next descriptor is. False: nothing to do; in error the queue stops and says so. */
+static bool queue_next(struct vtd *v, uint64_t *ret_gpa)
+{
+	uint64_t iqa = vtd_reg64(v, VTD_IQA);
+	uint32_t size = DESC_SIZE << ((iqa & IQA_SIZE) + 8), head = *vtd_reg(v, VTD_IQH),
+		 tail = *vtd_reg(v, VTD_IQT);
+
+	if (!(*vtd_reg(v, VTD_GSTS) & CMD_QIE) || *vtd_reg(v, VTD_FSTS) & FSTS_IQE || head == tail)
+		return false;
+	if (iqa & IQA_WIDE || tail >= size || head >= size) {
+		v->stats.queue_errors++;
+		vtd_fault_status(v, FSTS_IQE);
+		return false;
+	}
+	*ret_gpa = (iqa & PAGE_ADDR) + head;
+	return true;
+}
+
+static void queue_done(struct vtd *v, int r)
+{
+	uint32_t size = DESC_SIZE << ((vtd_reg64(v, VTD_IQA) & IQA_SIZE) + 8);
+
+	if (r < 0) {
+		/* The head stays at the descriptor that is wrong. */
+		v->stats.queue_errors++;
+		vtd_fault_status(v, FSTS_IQE);
+		return;
+	}
+	v->stats.descriptors++;
+	*vtd_reg(v, VTD_IQH) = (*vtd_reg(v, VTD_IQH) + DESC_SIZE) % size;
+}
+
+/* Ends: the tail does not move while registers are locked, and no queue has more than 32768. */
+void vtd_queue_run(struct vtd *v)
+{
+	struct desc d;
+	uint64_t gpa;
+	bool more;
+	int r;
+
+	for (;;) {
+		pthread_mutex_lock(&v->lock);
+		more = queue_next(v, &gpa);
+		pthread_mutex_unlock(&v->lock);
+		if (!more)
+			return;
+		r = v->mem.read(v->mem.ctx, gpa, &d, sizeof(d));
+		if (r == 0)
+			r = desc_do(v, &d);
+		pthread_mutex_lock(&v->lock);
+		queue_done(v, r);
+		pthread_mutex_unlock(&v->lock);
+	}
+}

@@ -1,0 +1,67 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The guest's remapping unit under a Linux that uses it: assigned, virtio and INTx devices at once,
+# affinity changed under traffic, an APIC id above 255; and without it.
+# shellcheck disable=SC2012,SC2016,SC2154
+# shellcheck source=tests/lib/run.sh
+. "${0%/*}/../lib/run.sh"
+in_lab --iommu vtd-eim --nic igb --nic e1000
+
+pf=$(basename "$(ls -d /sys/bus/pci/drivers/igb/0000:* | head -n 1)")
+e1000=$(basename "$(ls -d /sys/bus/pci/drivers/e1000/0000:* | head -n 1)")
+carve "$pf" 1
+ip link set "$(ls "/sys/bus/pci/devices/$e1000/net")" down
+viaduct vf bind -q --whole "$e1000" vfio-pci || fail "bind $e1000"
+ip addr add 10.9.2.1/24 dev "$netdev"
+ip tuntap add dev tap0 mode tap
+ip addr add 10.9.1.1/24 dev tap0
+ip link set tap0 up
+
+# Twelve thousand or more by hand; the emulated host does a few hundred a second.
+moves=${IRQ_MOVES:-1000}
+it "a VF, a virtio device and an e1000, all remapped, while interrupts are moved $moves times"
+guest "$(guest_net 10.9.0.2)
+e=\$(basename /sys/bus/pci/drivers/e1000/*/net/*); v=\$(basename /sys/bus/virtio/devices/*/net/*)
+ip addr add 10.9.1.2/24 dev \$v; ip addr add 10.9.2.2/24 dev \$e; ip link set \$v up; ip link set \$e up
+for a in 10.9.1.1 10.9.2.1; do for i in \$(seq 20); do ping -c 1 -W 2 \$a >/dev/null && echo pong \$a && break; done; done
+echo mode \$(dmesg | grep -c 'DMAR-IR: Enabled IRQ remapping in x2apic mode')
+echo unmapped \$(grep -E 'eth|virtio|'\$e /proc/interrupts | grep -vc ' IR-')
+for a in 10.9.0.1 10.9.1.1 10.9.2.1; do (while [ ! -e /tmp/end ]; do ping -c 50 -i 0.02 -W 5 -q \$a | grep -o '[0-9]*% packet loss'; done) >/tmp/\$a & done
+n=0; while [ \$n -lt $moves ]; do for i in /proc/irq/[0-9]*/smp_affinity_list; do
+echo \$((n % 2)) 2>/dev/null >\$i && n=\$((n + 1)); done; done; touch /tmp/end; wait
+echo rounds \$(cat /tmp/10.9.* | sort | uniq -c)
+dmesg | grep -E 'DMAR.*(fault|error)|nobody cared'; grep -E ' IR-' /proc/interrupts" \
+	--assign "${vf[0]},$e1000" --net tap=tap0 --cpus 2 --stats "$scratch/all.json"
+equal "$status" 0 "exit status"
+equal "$(cat "$err")" "" "standard error"
+prints guest "pong 10.9.0.1" "pong 10.9.1.1" "pong 10.9.2.1" "mode 1" "unmapped 0"
+matches "$(tr -d '\r' <"$out" | grep -a '^rounds')" '^rounds [0-9]+ 0% packet loss$' "pings while moved"
+equal "$(figure "$scratch/all.json" faults)" 0 "faults"
+holds "each move is an invalidation" test "$(figure "$scratch/all.json" invalidations)" -ge "$moves"
+commits=$(figure "$scratch/all.json" route_commits)
+echo "  $(figure "$scratch/all.json" invalidations) invalidations, $commits commits of routes"
+holds "a move is one ioctl at most" test "$commits" -le "$((moves + 100))"
+holds "interrupts came by irqfd" test "$(figure "$scratch/all.json" irqfd)" -gt 100
+holds "INTx was remapped, too" test "$(figure "$scratch/all.json" intx 2)" -gt 10
+equal "$(figure "$scratch/all.json" ioapic-eoi)" "" "EOI exits besides the EOI register's"
+clean
+
+it "a vCPU whose APIC id is 300 gets the interrupts of a VF"
+guest "$(guest_net 10.9.0.2); echo apicid \$(awk '/^apicid/{print \$3}' /proc/cpuinfo)
+for i in /proc/irq/*/smp_affinity_list; do echo 1 2>/dev/null >\$i; done
+count() { awk '/eth0/{s+=\$3} END{print s}' /proc/interrupts; }
+a=\$(count); ping -c 20 -i 0.05 -q 10.9.0.1 >/dev/null; [ \$((\$(count) - a)) -ge 20 ] && echo there" \
+	--assign "${vf[0]}" --cpus 2 --apic-ids 0,300
+equal "$status" 0 "exit status"
+prints guest "pong 10.9.0.1" "apicid 0 300" there
+clean
+
+it "without the unit nothing speaks of it"
+guest "$(guest_net 10.9.0.2); echo units \$(dmesg | grep -c DMAR) plain \$(grep -c ' PCI-MSI .*eth0' /proc/interrupts)" \
+	--assign "${vf[0]}" --irq-remap off --stats "$scratch/off.json"
+equal "$status" 0 "exit status"
+prints guest "pong 10.9.0.1" "units 0 plain 3"
+equal "$(grep -c '"remap": null' "$scratch/off.json")" 1 "figures"
+clean
+host_well
+done_testing
