@@ -57,8 +57,10 @@ static const struct argp_option options[] = {
 		"switch's "
 		"socket (vhost-user=PATH); may be repeated",
 		0},
-	{"irq-remap", OPT_IRQ_REMAP, "on|off", 0,
-		"Give the guest a remapping unit (VT-d) for its interrupts (default: on)", 0},
+	{"irq-remap", OPT_IRQ_REMAP, "WHETHER", 0,
+		"Give the guest a remapping unit (VT-d) for its interrupts: on or off (default: "
+		"on)",
+		0},
 	{"apic-ids", OPT_APIC_IDS, "ID[,ID...]", 0,
 		"APIC ids of the virtual CPUs, one each (default: 0,1,...); above 254 the guest "
 		"needs --irq-remap",
