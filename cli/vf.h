@@ -45,6 +45,7 @@ enum vf_opt {
 	VF_OPT_WAIT,
 	VF_OPT_AUTOPROBE,
 	VF_OPT_WAIT_LINK,
+	VF_OPT_POOL,
 	VF_OPT_COUNT
 };
 

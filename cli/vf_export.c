@@ -8,6 +8,7 @@
 #include "cli/vf.h"
 #include "common/cleanup.h"
 #include "vf-manager/export.h"
+#include "vf-manager/pool.h"
 #include "vf-manager/select.h"
 
 const struct argp_option vf_export_options[] = {
@@ -15,6 +16,7 @@ const struct argp_option vf_export_options[] = {
 		"of the plugin's resource, CDI's class, libvirt's network or Nova's physical "
 		"network",
 		0},
+	{"pool", VF_KEY(VF_OPT_POOL), "POOL", 0, "the VFs of this pool's PFs, and their name", 0},
 	{"iommufd", VF_KEY(VF_OPT_IOMMUFD), NULL, 0, "cdi: nodes of iommufd, not of the VFIO group",
 		0},
 	VF_COMMON_OPTIONS,
@@ -80,6 +82,23 @@ static int choose_named(struct vfm *v, const struct vf_args *a, struct chosen *c
 	return r;
 }
 
+static int choose_pool(struct vfm *v, const char *name, struct chosen *c,
+	const struct vfm_function *all, int n, struct err *e)
+{
+	_cleanup_free_ struct bdf *pf = NULL;
+	int members = vfm_pool_members(v, name, &pf, e), r = 0;
+
+	if (members == 0)
+		return err_set(e, ENOENT,
+			"no PF is in pool %s: write 'pool: %s' to one in a file and run 'viaduct "
+			"vf "
+			"apply'",
+			name, name);
+	for (int i = 0; r == 0 && i < members; i++)
+		r = choose_family(c, all, n, pf[i], e);
+	return members < 0 ? members : r;
+}
+
 /* All VFs that can be told of; when there is none, why the first cannot. */
 static int choose_fit(struct chosen *c, const struct vfm_export *x, const struct vfm_function *all,
 	int n, struct err *e)
@@ -111,10 +130,15 @@ int vf_export(struct vfm *v, const struct vf_args *a)
 	struct vfm_export x = {.name = a->opt[VF_OPT_NAME], .iommufd = vf_flag(a, VF_OPT_IOMMUFD)};
 	_cleanup_free_ struct vfm_function *all = NULL;
 	_cleanup_free_ char *text = NULL;
+	const char *pool = a->opt[VF_OPT_POOL];
 	struct chosen c = {0};
 	struct err e = {0};
 	int n, r;
 
+	if (!x.name)
+		x.name = pool;
+	if (pool && a->n > 1)
+		return vf_usage("--pool, or functions: '%s' is one too many", a->pos[1]);
 	if (vfm_export_parse(a->pos[0], &x.format, &e) < 0)
 		return vf_usage("%s", e.text);
 	if (x.iommufd && x.format != VFM_EXPORT_CDI)
@@ -122,7 +146,12 @@ int vf_export(struct vfm *v, const struct vf_args *a)
 	n = vfm_list(v, VFM_LIST_ALL, &all, &e);
 	if (n < 0)
 		return vf_fail(n, &e);
-	r = a->n > 1 ? choose_named(v, a, &c, all, n, &e) : choose_fit(&c, &x, all, n, &e);
+	if (pool)
+		r = choose_pool(v, pool, &c, all, n, &e);
+	else if (a->n > 1)
+		r = choose_named(v, a, &c, all, n, &e);
+	else
+		r = choose_fit(&c, &x, all, n, &e);
 	if (r == 0) {
 		x.f = c.f;
 		x.n = c.n;

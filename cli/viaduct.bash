@@ -39,9 +39,10 @@ _viaduct_ports()
 	"${COMP_WORDS[0]}" switch --json port list 2>/dev/null | sed -n 's/^ *"name": "\(.*\)",$/\1/p'
 }
 
+# Where `vf apply` notes them.
 _viaduct_pools()
 {
-	"${COMP_WORDS[0]}" vf pool --json 2>/dev/null | sed -n 's/^ *"pool": "\(.*\)",\{0,1\}$/\1/p' | sort -u
+	cat "${_viaduct_run:-/run/viaduct/vf}"/*.pool 2>/dev/null | sed -n 's/^value //p' | sort -u
 }
 
 _viaduct_drivers()
@@ -76,17 +77,21 @@ _viaduct_settings()
 # _viaduct_argument NAME WORD: what an argument of that name may be. Files are answered as -f or -d.
 _viaduct_argument()
 {
-	local name=${1%%...} before=
+	local name=${1%]} before=
 
-	name=${name#[} name=${name%]}
+	name=${name%...} name=${name#[}
 	case $name in
 	PF) _viaduct_functions pf ;;
 	VF) _viaduct_functions vf ;;
-	BDF | FUNCTION) _viaduct_functions pf vf other ;;
+	BDF | FUNCTION | SELECTOR | DEVICE) _viaduct_functions pf vf other ;;
 	'BDF[,BDF'*)
 		[[ $2 != *,* ]] || before=${2%,*},
 		_viaduct_functions vf other | sed "s/^/$before/"
 		[ -n "$before" ] || _viaduct_pools | sed 's/^/pool=/'
+		;;
+	[A-Z]*\|[A-Z]*)
+		_viaduct_argument "${name%%|*}" "$2"
+		_viaduct_argument "${name#*|}" "$2"
 		;;
 	DRIVER) _viaduct_drivers ;;
 	POOL) _viaduct_pools ;;
@@ -159,12 +164,15 @@ _viaduct_next()
 	while read -ra tokens; do
 		for ((i = 0; i < $#; i++)); do
 			token=${tokens[i]:-}
-			[ -n "$token" ] || [[ ${tokens[-1]:-} != *... ]] || continue
-			[ -n "$token" ] || continue 2
+			if [ -z "$token" ]; then
+				# The last argument may be given again.
+				[ ${#tokens[@]} -gt 0 ] && [[ ${tokens[-1]} = *...?(]) ]] || continue 2
+				continue
+			fi
 			[[ $token != [a-z]* || $token = *=* || "|$token|" = *"|${*:i+1:1}|"* ]] || continue 2
 		done
 		token=${tokens[$#]:-}
-		[ -n "$token" ] || [[ ${tokens[-1]:-} != *... ]] || token=${tokens[-1]}
+		[ -n "$token" ] || [ ${#tokens[@]} = 0 ] || [[ ${tokens[-1]} != *...?(]) ]] || token=${tokens[-1]}
 		[ -z "$token" ] || echo "$token"
 	done
 }

@@ -28,10 +28,13 @@ done
 # The command as it is typed; what it lists is of the tree.
 cat >"$work/viaduct" <<END
 #!/bin/bash
-[ "\$1 \${2:-}" != "vf list" ] || exec "$real" "\$@" --root "$work/tree"
+[ "\$1 \${2:-} \${3:-}" != "vf list --json" ] || exec "$real" "\$@" --root "$work/tree"
 exec "$real" "\$@"
 END
 chmod +x "$work/viaduct"
+mkdir "$work/run"
+printf 'device x\nvalue fast\nend\n' >"$work/run/0000:01:00.0.pool"
+export _viaduct_run=$work/run
 touch "$work/file.img"
 mkdir "$work/folder"
 
@@ -87,9 +90,9 @@ else
 	echo "zsh is not installed: its part is not tried"
 fi
 for shell in $shells; do
-	offers "$shell" "viaduct " "lab run switch vf ..."
+	offers "$shell" "viaduct " "doctor lab run switch vf ..."
 	offers "$shell" "viaduct s" "switch"
-	offers "$shell" "viaduct vf " "bind carve export list monitor release set show ..."
+	offers "$shell" "viaduct vf " "apply bind carve diff export isolate lease list monitor plan release set show stats ..."
 	offers "$shell" "viaduct vf carv" "carve"
 	offers "$shell" "viaduct vf carve " "0000:01:00.0 lan0"
 	offers "$shell" "viaduct vf bind x vfio" "vfio-pci"
@@ -108,12 +111,20 @@ for shell in $shells; do
 	offers "$shell" "viaduct lab run --nic " "e1000 e1000e igb"
 	offers "$shell" "viaduct lab run --iommu a" "amd"
 	offers "$shell" "viaduct run --net ta" "tap="
+	offers "$shell" "viaduct vf export cdi --pool " "fast"
+	offers "$shell" "viaduct run --assign " "0000:01:10.0 0000:01:10.2 pool=fast"
+	offers "$shell" "viaduct vf lease " "free gc list take"
+	offers "$shell" "viaduct vf lease take " "0000:01:10.0 0000:01:10.2"
+	offers "$shell" "viaduct vf apply --dry" "--dry-run"
+	offers "$shell" "viaduct vf stats l" "lan0"
+	offers "$shell" "viaduct vf stats lan0 0000:01:10.2 l" "lan0"
+	offers "$shell" "viaduct doctor --for l" "lan0"
 	offers "$shell" "viaduct none " ""
 	offers "$shell" "viaduct vf none " ""
 done
 # bash replaces what is behind its separators, zsh the word.
-offers bash "viaduct vf release 0000:01:1" "10.0 10.2"
-offers bash "viaduct vf release " "0000:01:10.0 0000:01:10.2"
+offers bash "viaduct vf bind 0000:01:1" "10.0 10.2"
+offers bash "viaduct vf release " "0000:01:00.0 0000:01:10.0 0000:01:10.2 lan0"
 offers bash "viaduct vf monitor --for=lan" "lan0"
 offers bash "viaduct vf set x trust=" "off on"
 offers bash "viaduct vf set x eswitch=s" "switchdev"

@@ -173,6 +173,21 @@ with tempfile.TemporaryDirectory() as top:
     check(sum("physical_network" in s for s in specs) == 5, "nova: the disk is on a network")
     nova(export(top, "nova", "0000:05:00.1"))
 
+    # A pool is what apply noted of its PFs (journal.c): of this device, not an earlier one.
+    os.makedirs(top + "/run", exist_ok=True)
+    for bdf, pool, age in (("0000:01:00.0", "fast", 0), ("0000:05:00.0", "disks", 0),
+                           ("0000:3b:00.1", "fast", 1)):
+        inode = os.stat(tree.path(f"bus/pci/devices/{bdf}")).st_ino + age
+        with open(f"{top}/run/{bdf}.pool", "w", encoding="ascii") as f:
+            f.write(f"device unknown/{inode}\nvalue {pool}\noverride \nend\n")
+    check("no PF is in pool slow" in export(top, "libvirt", "--pool", "slow", status=1), "no such pool")
+    text = export(top, "libvirt", "--pool", "fast")
+    relaxng("network", text)
+    check("<name>fast</name>" in text and text.count("<address") == 4, f"pool: {text}")
+    check('"viaduct/disks"' in export(top, "cdi", "--pool", "disks"), "pool: of disks")
+    check("'0000:01:10.0' is one too many" in
+          export(top, "cdi", "--pool", "fast", "0000:01:10.0", status=2), "--pool and a function")
+
     # What cannot be told of says what to do.
     for args, says, status in (
             (["libvirt", "0000:3b:01.3"], "viaduct vf bind 0000:3b:01.3 vfio-pci", 1),

@@ -185,7 +185,7 @@ static void machine_read(struct monitor_state *s, struct input *in)
 		};
 		snprintf(f[n].driver, sizeof(f[n].driver), "%s", drivers[what & 3]);
 		if (what & 4) {
-			snprintf(f[n].netdev, sizeof(f[n].netdev), "eth%u", what >> 6);
+			snprintf(f[n].netdev, sizeof(f[n].netdev), "eth%d", what >> 6);
 			f[n].ifindex = 10 + (int)i;
 			snprintf(f[n].link, sizeof(f[n].link), "%s", links[what >> 3 & 3]);
 		}
@@ -254,7 +254,7 @@ static void uevent_made(struct monitor_state *s, struct input *in)
 	struct bdf root;
 	char buf[128];
 	int n = snprintf(buf, sizeof(buf),
-		"x@/x%cACTION=%s%cSUBSYSTEM=pci%cDRIVER=%s%cPCI_SLOT_NAME=0000:01:00.%u", 0,
+		"x@/x%cACTION=%s%cSUBSYSTEM=pci%cDRIVER=%s%cPCI_SLOT_NAME=0000:01:00.%d", 0,
 		actions[what & 3], 0, 0, what & 4 ? "igbvf" : "vfio-pci", 0, what >> 3 & 3);
 
 	check(uevent_parse(buf, (size_t)n + 1, &u), "a message in order is not read");
