@@ -261,6 +261,8 @@ static json_t *pf_json(const struct shown_pf *pf)
 		if (s->eswitch >= 0)
 			json_object_set_new(
 				o, "eswitch", json_string(vfm_eswitch_name(s->eswitch)));
+		if (*s->pool)
+			json_object_set_new(o, "pool", json_string(s->pool));
 	}
 	for (size_t i = 1; i < pf->n; i++)
 		json_array_append_new(vfs, vf_json(&pf->fn[i]));

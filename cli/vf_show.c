@@ -9,6 +9,7 @@
 
 #include "cli/vf.h"
 #include "common/cleanup.h"
+#include "vf-manager/pool.h"
 
 struct show {
 	struct shown_pf *pf;
@@ -73,6 +74,8 @@ static void shown_fill(struct vfm *v, struct show *s, struct shown *to)
 	to->n_selectors = vfm_selectors(v, to->f.bdf, &to->selectors);
 	if (to->f.kind == VFM_PF && vfm_eswitch_get(v, to->f.bdf, &mode, NULL) == 0)
 		to->eswitch = (int)mode;
+	if (to->f.kind == VFM_PF)
+		vfm_pool_get(v, to->f.bdf, to->pool);
 }
 
 static struct shown_pf *pf_find(struct show *s, struct bdf pf)

@@ -22,6 +22,7 @@ struct shown {
 	char (*selectors)[VFM_SELECTOR_MAX]; /* owned; of PFs and others, not of VFs */
 	int n_selectors;
 	int eswitch;                   /* enum vfm_eswitch; -1: no such switch */
+	char pool[VFM_NAME_MAX];       /* of a PF; "" = none */
 	const struct vfm_lease *lease; /* NULL: none, or not to be seen */
 };
 

@@ -178,7 +178,9 @@ int step_run(struct vfm *v, const struct vfm_plan *p, const struct vfm_step *s, 
 		return vfm_release(
 			v, vf, VFM_RELEASE_DRIVER_ONLY | (force ? VFM_RELEASE_FORCE : 0), NULL, e);
 	case VFM_STEP_BIND: return vfm_bind(v, vf, s->driver, force ? VFM_BIND_FORCE : 0, e);
-	case VFM_STEP_POOL: return vfm_pool_set(v, pf->bdf, pf->want->pool, e);
+	case VFM_STEP_POOL:
+		return vfm_pool_set(
+			v, pf->bdf, strcmp(pf->want->pool, VFM_POOL_NONE) ? pf->want->pool : "", e);
 	}
 	return -EINVAL;
 }
@@ -287,6 +289,8 @@ int state_compare(struct vfm *v, const struct pf_state *before, struct err *e)
 			vfm_eswitch_name(before->eswitch));
 	if (before->autoprobe != (now->f.autoprobe > 0))
 		left(e, &n, "sriov_drivers_autoprobe is %d", now->f.autoprobe);
+	if (strcmp(before->pool, now->pool))
+		left(e, &n, "it is in pool '%s', was in '%s'", now->pool, before->pool);
 	if (before->num_vfs != now->num_vfs)
 		left(e, &n, "it has %u VFs, had %u", now->num_vfs, before->num_vfs);
 	for (unsigned i = 0; i < before->num_vfs && i < now->num_vfs; i++)

@@ -26,8 +26,9 @@
 #include "vf-manager/select.h"
 #include "vf-manager/vfm.h"
 
-#define VFM_POOL_MAX 64
-#define VFM_FILE_VFS 65536 /* VFs in one file, at most */
+#define VFM_POOL_MAX  64
+#define VFM_POOL_NONE "none" /* out of any pool */
+#define VFM_FILE_VFS  65536  /* VFs in one file, at most */
 
 struct vfm_desired_vf {
 	unsigned index;
@@ -41,7 +42,7 @@ struct vfm_desired_pf {
 	int num_vfs;   /* -1 = leave alone */
 	int autoprobe; /* -1 = leave alone, 0, 1 */
 	bool exclusive;
-	char pool[VFM_POOL_MAX];
+	char pool[VFM_POOL_MAX];   /* "" = leave alone, VFM_POOL_NONE or a name */
 	char eswitch[16];          /* "" = leave alone */
 	struct vfm_desired_vf *vf; /* by index, each once */
 	size_t n_vfs;

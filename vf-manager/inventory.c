@@ -27,7 +27,7 @@ static void vf_settings_read(
 	for (size_t i = 1; i <= n; i++)
 		max = f[i].index >= (int)max ? (unsigned)f[i].index + 1 : max;
 	attr = calloc(max ? max : 1, sizeof(*attr));
-	if (!attr || !max || !f->ifindex || link_get_vfs(v, f->ifindex, attr, max, NULL) < 0)
+	if (!attr || !max || !f->ifindex || settings_read_all(v, f, attr, max, NULL) < 0)
 		return;
 	for (size_t i = 1; i <= n; i++) {
 		if (f[i].index < 0)

@@ -506,15 +506,19 @@ static int drivers_plan(struct make *m)
 static int pool_plan(struct make *m)
 {
 	const char *have = m->pf->state->pool, *want = m->pf->want->pool;
+	bool out = !strcmp(want, VFM_POOL_NONE);
 	struct vfm_step *step;
 
-	if (!*want || !strcmp(have, want))
+	if (!*want || !strcmp(have, out ? "" : want))
 		return 0;
 	step = step_add(m, VFM_STEP_POOL, -1);
 	if (!step)
 		return -ENOMEM;
-	text_add(step->text, "put it into pool %s", want);
-	if (*have)
+	if (out)
+		text_add(step->text, "take it out of pool %s", have);
+	else
+		text_add(step->text, "put it into pool %s", want);
+	if (*have && !out)
 		text_add(step->text, " (is in %s)", have);
 	return differ(m, -1, "pool", or_none(have), want);
 }

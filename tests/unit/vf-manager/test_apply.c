@@ -28,7 +28,7 @@ static struct err e;
 static struct vfm_plan *p;
 static struct vfm_desired *d;
 static char noted[512];
-static const struct bdf vf0 = {0, 1, 0x10, 0};
+static const struct bdf igb = {0, 1, 0, 0}, vf0 = {0, 1, 0x10, 0};
 
 static void on_note(void *arg, const char *text)
 {
@@ -123,7 +123,7 @@ static void assert_steps(const char *expected)
 /* --- plans --- */
 
 static const char full[] =
-	IGB "  num-vfs: 2\n  autoprobe: false\n  vfs:\n"
+	IGB "  num-vfs: 2\n  autoprobe: false\n  pool: fast\n  vfs:\n"
 	    "  - {index: 0-1, driver: vfio-pci, trust: on}\n"
 	    "  - {index: 0, mac: '52:54:00:00:00:10', vlan: 100, qos: 3, max-rate: 500}\n";
 
@@ -137,7 +137,8 @@ START_TEST(steps_come_in_the_fixed_order)
 		     "max-rate 500, trust on\n"
 		     "0000:01:00.0: VF 1 (0000:01:10.2): trust on\n"
 		     "0000:01:00.0: VF 0 (0000:01:10.0): bind to vfio-pci\n"
-		     "0000:01:00.0: VF 1 (0000:01:10.2): bind to vfio-pci\n");
+		     "0000:01:00.0: VF 1 (0000:01:10.2): bind to vfio-pci\n"
+		     "0000:01:00.0: put it into pool fast\n");
 	ck_assert(!p->recreates);
 	ck_assert_uint_eq(k.knobs->changes, 0);
 }
@@ -314,7 +315,6 @@ START_TEST(what_cannot_be_is_said_before_anything_is_done)
 }
 END_TEST
 
-/* A PF without an interface needs no netlink at all. */
 START_TEST(a_pool_is_what_the_file_says_and_comes_back_with_a_rollback)
 {
 	char pool[VFM_NAME_MAX];
@@ -343,6 +343,7 @@ START_TEST(a_pool_is_what_the_file_says_and_comes_back_with_a_rollback)
 }
 END_TEST
 
+/* A PF without an interface needs no netlink at all. */
 START_TEST(nvme_is_carved_and_bound)
 {
 	fake_pf_add(&k, &fake_nvme);
@@ -423,6 +424,39 @@ START_TEST(the_switch_gets_its_mode_before_the_vfs)
 }
 END_TEST
 
+START_TEST(a_pf_gets_into_a_pool_and_out_of_it)
+{
+	char name[VFM_NAME_MAX];
+
+	apply(IGB "  pool: fast\n");
+	assert_steps("0000:01:00.0: put it into pool fast\n");
+	vfm_pool_get(v, igb, name);
+	ck_assert_str_eq(name, "fast");
+	apply(IGB "  pool: fast\n");
+	assert_steps("");
+	apply(IGB "  num-vfs: 0\n");
+	vfm_pool_get(v, igb, name);
+	ck_assert_str_eq(name, "fast");
+	apply(IGB "  pool: slow\n");
+	assert_steps("0000:01:00.0: put it into pool slow (is in fast)\n");
+	apply(IGB "  pool: none\n");
+	vfm_pool_get(v, igb, name);
+	ck_assert_str_eq(name, "");
+	ck_assert_uint_eq(k.knobs->changes, 0);
+}
+END_TEST
+
+/* With no word on VFs the file leaves them to the kernel; with one, to that word. */
+START_TEST(autoprobe_gives_new_vfs_their_driver_when_the_file_says_nothing_of_them)
+{
+	apply(IGB "  num-vfs: 1\n  autoprobe: true\n");
+	assert_state("0000:01:10.0 driver 'igbvf'");
+	apply(IGB "  num-vfs: 2\n  autoprobe: true\n  vfs: [{index: 0, trust: on}]\n");
+	assert_state("0000:01:10.0 driver ''");
+	assert_state("autoprobe 1");
+}
+END_TEST
+
 /* --- VFs in use --- */
 
 static const struct vfm_apply_options force = {.recreate = true, .force = true};
@@ -445,6 +479,8 @@ START_TEST(a_vf_in_use_is_named_and_needs_force)
 	assert_says("nothing was changed");
 	assert_state("numvfs 2 ");
 	assert_state("numvfs 2 ");
+	ck_assert_msg(apply_with(&force) == 0, "%s", e.text);
+	assert_state("numvfs 3 ");
 }
 END_TEST
 
@@ -633,10 +669,7 @@ static void sweep_start(const struct sweep *s)
 	k.knobs->calls = 0;
 }
 
-/*
- * The names in the runtime directory; free it. But locks, which stay, and settings: whether one that has
- * again what it had at first still has its record depends on who was killed when, and means nothing.
- */
+/* The names in the runtime directory but locks, which stay; free it. */
 static char *records(void)
 {
 	struct dirent **names;
@@ -646,8 +679,7 @@ static char *records(void)
 	int n = scandir(k.run_dir, &names, NULL, alphasort);
 
 	for (int i = 0; i < n; i++) {
-		if (names[i]->d_type == DT_REG && !strstr(names[i]->d_name, ".lock") &&
-			!strstr(names[i]->d_name, ".settings"))
+		if (names[i]->d_type == DT_REG && !strstr(names[i]->d_name, ".lock"))
 			fprintf(f, "%s\n", names[i]->d_name);
 		free(names[i]);
 	}
@@ -872,6 +904,8 @@ int main(void)
 	tcase_add_test(t, one_pf_of_the_file_alone);
 	tcase_add_test(t, what_is_acknowledged_but_not_done_is_noticed);
 	tcase_add_test(t, the_switch_gets_its_mode_before_the_vfs);
+	tcase_add_test(t, a_pf_gets_into_a_pool_and_out_of_it);
+	tcase_add_test(t, autoprobe_gives_new_vfs_their_driver_when_the_file_says_nothing_of_them);
 	tcase_add_test(t, a_vf_in_use_is_named_and_needs_force);
 	tcase_add_test(t, the_driver_of_a_vf_in_use_needs_force_its_settings_do_not);
 	tcase_add_test(t, the_second_of_two_applies_refuses_by_name);
