@@ -10,7 +10,10 @@
 
 json_t *json_text(const char *s)
 {
-	return *s ? json_string(s) : json_null();
+	/* NULL: no UTF-8, such as a name cut short within a character. */
+	json_t *text = *s ? json_string(s) : NULL;
+
+	return text ? text : json_null();
 }
 
 json_t *json_number(int n)
