@@ -177,6 +177,10 @@ static void event_put(json_t *o, const struct vfm_event *ev)
 		json_object_set_new(o, "key", json_string(ev->name));
 		change_put(o, ev);
 		break;
+	case VFM_EVENT_SETTINGS:
+		if (ev->function)
+			json_object_set_new(o, "settings", settings_json(&ev->function->settings));
+		break;
 	case VFM_EVENT_VFS:
 	case VFM_EVENT_INTERFACE: change_put(o, ev); break;
 	case VFM_EVENT_DMA_FAULT:
@@ -232,6 +236,15 @@ static int print_json(const struct vfm_event *ev)
 	return 0;
 }
 
+static void print_settings(const struct vfm_settings *s)
+{
+	char value[VFM_VALUE_MAX];
+
+	for (unsigned i = 0; i < VFM_SETTING_COUNT; i++)
+		if (s->set & 1u << i)
+			printf(" %s=%s", vfm_setting_name(i), vfm_setting_format(s, i, value));
+}
+
 static void print_details(const struct vfm_event *ev)
 {
 	if (ev->name)
@@ -239,6 +252,8 @@ static void print_details(const struct vfm_event *ev)
 	if (ev->before || ev->after)
 		printf(" %s -> %s", ev->before && *ev->before ? ev->before : "none",
 			ev->after && *ev->after ? ev->after : "none");
+	if (ev->kind == VFM_EVENT_SETTINGS && ev->function)
+		print_settings(&ev->function->settings);
 	if (ev->text)
 		printf(": %s", ev->text);
 	if (ev->cause)

@@ -31,6 +31,7 @@
 	X(LINK, "link", "the state of an interface's link is another")                      \
 	X(MAC, "mac", "an interface has another address")                                   \
 	X(SETTING, "setting", "a PF gives its VF something else")                           \
+	X(SETTINGS, "settings", "what a PF gives its VF can be read for the first time")    \
 	X(LEASE_TAKEN, "lease-taken", "a function is promised to somebody")                 \
 	X(LEASE_FREED, "lease-freed", "a lease was given back")                             \
 	X(LEASE_STALE, "lease-stale", "who had a lease is gone, and has not given it back") \

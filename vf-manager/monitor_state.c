@@ -223,7 +223,11 @@ static void settings_set(
 	char before[VFM_VALUE_MAX], after[VFM_VALUE_MAX];
 
 	vfm_settings_merge(&f->settings, now, now->set);
-	f->settings.set |= now->set;
+	/* A PF that has just made VFs may be busy with itself; a dozen lines for each say no more. */
+	if (!old.set && now->set) {
+		emit_change(s, VFM_EVENT_SETTINGS, f, NULL, NULL, NULL);
+		return;
+	}
 	for (unsigned i = 0; i < VFM_SETTING_COUNT; i++)
 		if (differ & 1u << i)
 			emit_change(s, VFM_EVENT_SETTING, f, vfm_setting_name(i),

@@ -111,6 +111,7 @@ static void on_event(void *arg, const struct vfm_event *ev)
 		check(p->max_rate == (uint32_t)atol(ev->before), "another rate before");
 		p->max_rate = (uint32_t)atol(ev->after);
 		break;
+	case VFM_EVENT_SETTINGS: p->max_rate = ev->function->settings.max_rate; break;
 	case VFM_EVENT_LEASE_TAKEN:
 		p->leased = true;
 		p->stale = false;

@@ -428,6 +428,22 @@ START_TEST(settings_that_could_not_be_read_are_no_change_and_not_forgotten)
 }
 END_TEST
 
+START_TEST(settings_that_can_be_read_at_last_are_one_event)
+{
+	struct vfm_watched v = the_vf;
+
+	family(the_pf, v, 1);
+	v.settings = (struct vfm_settings){0};
+	*story = '\0';
+	family(the_pf, v, 2);
+	assert_story("add 0000:01:10.0\n");
+	family(the_pf, the_vf, 2);
+	assert_story("settings 0000:01:10.0\n");
+	family(the_pf, the_vf, 2);
+	assert_story("");
+}
+END_TEST
+
 START_TEST(a_pf_that_is_pulled_out_takes_its_vfs_with_it)
 {
 	struct uevent u = {.action = UEVENT_REMOVE, .bdf = pf};
@@ -796,6 +812,7 @@ int main(void)
 	tcase_add_test(state, new_function_with_a_driver_and_an_interface_is_told_in_order);
 	tcase_add_test(state, rate_that_the_driver_dropped_is_told);
 	tcase_add_test(state, settings_that_could_not_be_read_are_no_change_and_not_forgotten);
+	tcase_add_test(state, settings_that_can_be_read_at_last_are_one_event);
 	tcase_add_test(state, a_pf_that_is_pulled_out_takes_its_vfs_with_it);
 	tcase_add_test(state, messages_that_say_what_is_new_are_told_once);
 	tcase_add_test(state, link_and_address_of_an_interface_are_told);
