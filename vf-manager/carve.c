@@ -138,8 +138,13 @@ static int pf_up(struct vfm *v, struct carve *c, struct err *e)
 	if (c->pf.admin_up)
 		return 0;
 	r = link_set_up(v, c->pf.ifindex, true, e);
-	if (r < 0)
+	if (r < 0) {
+		struct vfm_function now;
+
+		/* Its answer may have been lost, not the request. */
+		c->brought_up = function_read(v, c->pf.bdf, &now) == 0 && now.admin_up;
 		return err_wrap(e, r, "bring interface %s up", c->pf.netdev);
+	}
 	c->brought_up = true;
 	vfm_note(v, "%s: brought %s up: its VFs work only then", c->name, c->pf.netdev);
 	return 0;

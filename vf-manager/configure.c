@@ -9,7 +9,8 @@
 #include "common/cleanup.h"
 #include "vf-manager/devlink_internal.h"
 
-#define BYTES_PER_MBIT 125000u
+#define BYTES_PER_MBIT     125000u
+#define CARRIER_TIMEOUT_MS 5000
 
 /* What one message sets. The kernel carries a message of several out in part and does not say. */
 static const uint32_t groups[] = {

@@ -132,7 +132,7 @@ static int next(struct nlreply *r, uint8_t *ret_cmd, struct nlattr **tb, int max
 
 int devmsg_ack_decode(const void *reply, size_t len, struct err *e)
 {
-	struct nlreply r = {reply, len};
+	struct nlreply r = {.at = reply, .left = len};
 	const struct nlmsghdr *h;
 	int n = nlreply_next(&r, &h, e);
 
@@ -142,7 +142,7 @@ int devmsg_ack_decode(const void *reply, size_t len, struct err *e)
 
 int devmsg_family_decode(const void *reply, size_t len, uint16_t *ret, struct err *e)
 {
-	struct nlreply r = {reply, len};
+	struct nlreply r = {.at = reply, .left = len};
 	struct nlattr *tb[CTRL_ATTR_MAX + 1];
 	uint16_t id;
 	uint8_t cmd;
@@ -167,7 +167,7 @@ static bool is_of(struct nlattr **tb, const struct devlink_handle *h)
 int devmsg_eswitch_decode(const void *reply, size_t len, const struct devlink_handle *h,
 	enum vfm_eswitch *ret, struct err *e)
 {
-	struct nlreply r = {reply, len};
+	struct nlreply r = {.at = reply, .left = len};
 	struct nlattr *tb[DEVLINK_ATTR_MAX + 1];
 	uint16_t mode;
 	uint8_t cmd;
@@ -221,7 +221,7 @@ static void port_decode(struct nlattr **tb, unsigned pf_number, struct vfm_port 
 int devmsg_ports_decode(const void *reply, size_t len, const struct devlink_handle *h,
 	unsigned pf_number, struct vfm_port *port, size_t n, struct err *e)
 {
-	struct nlreply r = {reply, len};
+	struct nlreply r = {.at = reply, .left = len};
 	struct nlattr *tb[DEVLINK_ATTR_MAX + 1];
 	uint8_t cmd;
 	int more;
@@ -229,7 +229,7 @@ int devmsg_ports_decode(const void *reply, size_t len, const struct devlink_hand
 	while ((more = next(&r, &cmd, tb, DEVLINK_ATTR_MAX, e)) > 0)
 		if (is_of(tb, h))
 			port_decode(tb, pf_number, port, n);
-	return more;
+	return more == 0 && !r.complete ? -EBADMSG : more;
 }
 
 static void rate_decode(struct nlattr **tb, struct vfm_port *port, size_t n)
@@ -255,7 +255,7 @@ static void rate_decode(struct nlattr **tb, struct vfm_port *port, size_t n)
 int devmsg_rates_decode(const void *reply, size_t len, const struct devlink_handle *h,
 	struct vfm_port *port, size_t n, struct err *e)
 {
-	struct nlreply r = {reply, len};
+	struct nlreply r = {.at = reply, .left = len};
 	struct nlattr *tb[DEVLINK_ATTR_MAX + 1];
 	uint8_t cmd;
 	int more;
@@ -263,5 +263,5 @@ int devmsg_rates_decode(const void *reply, size_t len, const struct devlink_hand
 	while ((more = next(&r, &cmd, tb, DEVLINK_ATTR_MAX, e)) > 0)
 		if (is_of(tb, h))
 			rate_decode(tb, port, n);
-	return more;
+	return more == 0 && !r.complete ? -EBADMSG : more;
 }

@@ -90,7 +90,7 @@ int nlreply_next(struct nlreply *r, const struct nlmsghdr **ret, struct err *e)
 		return -EAGAIN;
 	switch (h->nlmsg_type) {
 	case NLMSG_ERROR: return error_decode(h, e);
-	case NLMSG_DONE: return done_decode(h, e);
+	case NLMSG_DONE: r->complete = true; return done_decode(h, e);
 	case NLMSG_OVERRUN: return -ENOBUFS;
 	default: break;
 	}

@@ -16,6 +16,7 @@ struct nlattr;
 struct nlreply {
 	const char *at;
 	size_t left;
+	bool complete; /* the end of a dump was seen: what is missing was not cut off */
 };
 
 /*

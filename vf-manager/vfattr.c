@@ -267,7 +267,7 @@ static int reply_walk(const void *reply, size_t len, int ifindex,
 	void (*fn)(const struct nlattr *info, uint32_t vf, void *arg), void *arg, struct err *e)
 {
 	const size_t fixed = sizeof(struct nlmsghdr) + NLMSG_ALIGN(sizeof(struct ifinfomsg));
-	struct nlreply r = {reply, len};
+	struct nlreply r = {.at = reply, .left = len};
 	const struct ifinfomsg *ifi;
 	const struct nlmsghdr *h;
 	const struct nlattr *a;

@@ -596,6 +596,8 @@ static int fake_talk(void *ctx, int protocol, void *req, size_t len, unsigned ti
 
 	k->knobs->changes += fake_is_change(protocol, req);
 	fake_answer(k, protocol, req, code, ret_reply, ret_len);
+	if (k->knobs->garble_at && k->knobs->calls == k->knobs->garble_at)
+		fake_garble(k->knobs->garble, ret_reply, ret_len);
 	if (k->knobs->kill_after && k->knobs->calls == k->knobs->kill_after)
 		die(k);
 	return 0;

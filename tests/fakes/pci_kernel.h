@@ -59,6 +59,19 @@ struct fake_port {
 	uint64_t tx_share[FAKE_MAX_VFS], tx_max[FAKE_MAX_VFS]; /* bytes/s */
 };
 
+/* How an answer is spoilt. */
+enum fake_garble {
+	FAKE_EMPTY,     /* nothing */
+	FAKE_CUT,       /* its second half is missing */
+	FAKE_LONG,      /* it claims to be longer than it is */
+	FAKE_SHORT,     /* it claims to be shorter than a header */
+	FAKE_WRONG_SEQ, /* it answers something else */
+	FAKE_OVERRUN,   /* "messages were lost" */
+	FAKE_EXTACK,    /* an error with attributes that make no sense */
+	FAKE_POSITIVE,  /* an error that is none */
+	FAKE_GARBLES
+};
+
 struct fake_knobs {
 	unsigned calls;          /* writes and netlink requests so far */
 	unsigned writes;         /* writes alone */
@@ -66,6 +79,8 @@ struct fake_knobs {
 	unsigned fail_at;        /* this call fails, 1 = the next; 0 = none */
 	unsigned fail_for;       /* and so do that many after it */
 	int fail_code;           /* with this errno */
+	unsigned garble_at;      /* this call acts, but its netlink answer is spoilt */
+	unsigned garble;         /* enum fake_garble */
 	unsigned kill_at;        /* the process that makes this call is killed before it acts */
 	unsigned kill_after;     /* the same, after it acted */
 	pid_t kill_pid;          /* and this one with it: the parent of a child that writes */
@@ -141,6 +156,9 @@ bool fake_is_change(int protocol, const struct nlmsghdr *req);
 /* pci_netlink.c: what answers @req; the negative errno @code if that is not 0. Malloc'd. */
 void fake_answer(struct pci_kernel *k, int protocol, struct nlmsghdr *req, int code,
 	void **ret_reply, size_t *ret_len);
+
+/* pci_netlink.c: spoil an answer that was malloc'd. */
+void fake_garble(enum fake_garble how, void **reply, size_t *len);
 
 /* Everything that a failed call must leave as it was, as text; free it. */
 char *fake_state(struct pci_kernel *k);

@@ -545,3 +545,38 @@ void fake_answer(struct pci_kernel *k, int protocol, struct nlmsghdr *h, int cod
 	*ret_reply = a.data;
 	*ret_len = a.len;
 }
+
+void fake_garble(enum fake_garble how, void **reply, size_t *len)
+{
+	/* Words without an end, then an attribute that is longer than the message. */
+	static const uint8_t spoilt[] = {8, 0, NLMSGERR_ATTR_MSG, 0, 0x1b, '[', '2', 'J', 0xff,
+		0xff, NLMSGERR_ATTR_MSG, 0, 'x', 'x', 'x', 'x'};
+	struct nlmsghdr *h = *reply;
+	struct {
+		struct nlmsghdr h;
+		struct nlmsgerr error;
+		uint8_t spoilt[sizeof(spoilt)];
+	} e = {.h = *h, .error.error = -EIO};
+
+	e.h.nlmsg_len = sizeof(e);
+	e.h.nlmsg_type = NLMSG_ERROR;
+	e.h.nlmsg_flags = NLM_F_CAPPED | NLM_F_ACK_TLVS;
+	memcpy(e.spoilt, spoilt, sizeof(spoilt));
+	switch (how) {
+	case FAKE_EMPTY: *len = 0; return;
+	case FAKE_CUT: *len /= 2; return;
+	case FAKE_LONG: h->nlmsg_len = (uint32_t)*len + 16; return;
+	case FAKE_SHORT: h->nlmsg_len = 4; return;
+	case FAKE_WRONG_SEQ: h->nlmsg_seq += 7; return;
+	case FAKE_OVERRUN: h->nlmsg_type = NLMSG_OVERRUN; return;
+	case FAKE_POSITIVE: e.error.error = 5; break;
+	case FAKE_EXTACK:
+	case FAKE_GARBLES: break;
+	}
+	free(*reply);
+	*reply = malloc(sizeof(e));
+	if (!*reply)
+		abort();
+	memcpy(*reply, &e, sizeof(e));
+	*len = sizeof(e);
+}
