@@ -30,6 +30,7 @@ struct subject {
 	struct err group_err;
 	size_t others; /* members that are neither it nor a bridge */
 	char source[64];
+	char label[64]; /* "group 3 (DMA-FQ)" */
 };
 
 static void cleanup_subject(struct subject *s)
@@ -79,38 +80,41 @@ __attribute__((format(printf, 2, 3))) static void names_add(
 		snprintf(buf + n, NAMES_MAX - n, "%s%s", n ? ", " : "", one);
 }
 
-static void viable_find(struct vfm *v, const struct subject *s, struct vfm_findings *to)
+/* No group, or one that proves nothing. False: it is a group like others. */
+static bool groupless_find(const struct subject *s, struct vfm_findings *to)
 {
-	unsigned release = release_read(v);
-	/* Kernels before did not ask for a bridge's driver. */
-	bool bridges_pass = release && release < RELEASE(5, 19);
-	const struct vfm_group *g = s->group;
-	char names[NAMES_MAX] = "", remedy[256];
-	const struct vfm_member *first = NULL;
-	unsigned n = 0;
-
-	if (!g && s->group_code == -ENOENT) {
+	if (!s->group && s->group_code == -ENOENT)
 		vfm_finding_add(to, "group-viable", VFM_FAIL, s->source,
 			"switch on VT-d or AMD-Vi in the firmware; on Intel start the kernel with "
 			"intel_iommu=on",
 			"%s is in no IOMMU group: nothing would keep its DMA in bounds", s->name);
-		return;
-	}
-	if (!g) {
+	else if (!s->group)
 		prove(vfm_finding_add(to, "group-viable", VFM_SKIP, s->source, NULL, "unknown: %s",
 			s->group_err.text));
-		return;
-	}
-	if (g->no_iommu) {
+	else if (s->group->no_iommu)
 		vfm_finding_add(to, "group-viable", VFM_FAIL, s->source,
 			"switch the IOMMU on; release the function and load vfio without "
 			"enable_unsafe_noiommu_mode",
 			"%s is in VFIO's no-IOMMU mode (group %d): nothing keeps its DMA in bounds",
-			s->name, g->number);
+			s->name, s->group->number);
+	else
+		return false;
+	return true;
+}
+
+static void viable_find(struct vfm *v, const struct subject *s, struct vfm_findings *to)
+{
+	unsigned release = release_read(v), n = 0;
+	/* Kernels before did not ask for a bridge's driver. */
+	bool bridges_pass = release && release < RELEASE(5, 19);
+	bool hosts = *s->f.driver && !vfm_driver_manages_no_dma(s->f.driver);
+	char names[NAMES_MAX] = "", remedy[256];
+	const struct vfm_member *first = NULL;
+
+	if (groupless_find(s, to))
 		return;
-	}
-	for (size_t i = 0; i < g->n; i++) {
-		const struct vfm_member *m = &g->member[i];
+	for (size_t i = 0; i < s->group->n; i++) {
+		const struct vfm_member *m = &s->group->member[i];
 
 		if (!m->blocks || member_is(m, s->f.bdf) || (m->bridge && bridges_pass))
 			continue;
@@ -118,26 +122,21 @@ static void viable_find(struct vfm *v, const struct subject *s, struct vfm_findi
 		n++;
 		names_add(names, "%s (%s%s)", m->name, m->driver, m->bridge ? ", a bridge" : "");
 	}
-	if (n) {
-		snprintf(remedy, sizeof(remedy), "%s %s%s", first->bridge ? "unbind" : "bind",
-			first->name,
-			first->bridge ? " from its driver"
-				      : " to vfio-pci too (viaduct vf bind --whole), or move the "
-					"device to another slot");
-		vfm_finding_add(to, "group-viable", VFM_FAIL, s->source, remedy,
-			"group %d%s%s%s cannot be given to a guest: %s %s", g->number,
-			*g->type ? " (" : "", g->type, *g->type ? ")" : "", names,
-			n == 1 ? "does DMA of its own" : "do DMA of their own");
+	if (!n) {
+		vfm_finding_add(to, "group-viable", VFM_PASS, s->source, NULL,
+			"%s: no other function of it is with a driver of the host%s%s%s", s->label,
+			hosts ? "; this one is with " : "", hosts ? s->f.driver : "",
+			hosts ? ", which bind changes" : "");
 		return;
 	}
-	vfm_finding_add(to, "group-viable", VFM_PASS, s->source, NULL,
-		"group %d%s%s%s: no other function of it is with a driver of the host%s%s%s",
-		g->number, *g->type ? " (" : "", g->type, *g->type ? ")" : "",
-		*s->f.driver && !vfm_driver_manages_no_dma(s->f.driver) ? "; this one is with "
-									: "",
-		*s->f.driver && !vfm_driver_manages_no_dma(s->f.driver) ? s->f.driver : "",
-		*s->f.driver && !vfm_driver_manages_no_dma(s->f.driver) ? ", which bind changes"
-									: "");
+	snprintf(remedy, sizeof(remedy),
+		first->bridge ? "unbind %s from its driver"
+			      : "bind %s to vfio-pci too (viaduct vf bind --whole), or move the "
+				"device to another slot",
+		first->name);
+	vfm_finding_add(to, "group-viable", VFM_FAIL, s->source, remedy,
+		"%s cannot be given to a guest: %s %s", s->label, names,
+		n == 1 ? "does DMA of its own" : "do DMA of their own");
 }
 
 static void shared_find(const struct subject *s, struct vfm_findings *to)
@@ -480,10 +479,13 @@ int vfm_isolate_function(struct vfm *v, struct bdf b, struct vfm_findings *to, s
 	s.group_code = vfm_group(v, b, &s.group, &s.group_err);
 	if (s.group_code == -ENODEV || s.group_code == -ENOMEM)
 		return err_set(e, -s.group_code, "%s", s.group_err.text);
-	if (s.group)
+	if (s.group) {
 		snprintf(s.source, sizeof(s.source), GROUPS "/%d", s.group->number);
-	else
+		snprintf(s.label, sizeof(s.label), "group %d%s%s%s", s.group->number,
+			*s.group->type ? " (" : "", s.group->type, *s.group->type ? ")" : "");
+	} else {
 		snprintf(s.source, sizeof(s.source), "/sys/bus/pci/devices/*/iommu_group");
+	}
 	for (size_t i = 0; s.group && i < s.group->n; i++) {
 		const struct vfm_member *m = &s.group->member[i];
 

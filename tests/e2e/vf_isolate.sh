@@ -45,7 +45,7 @@ import json, sys
 j = json.loads(sys.argv[1])
 f = {x['id']: x for x in j['findings']}[sys.argv[2]]
 print(j['verdict'], f['status'], f['text'])" "$json" "$1" 2>&1)
-	current="$kind: $1"
+	it "$kind: $1"
 	matches "$got" "^${4:-.*} $2 .*$3" "finding"
 }
 
