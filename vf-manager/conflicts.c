@@ -139,7 +139,7 @@ static bool names_another(const struct conflicts *c, const char *line)
 	       strstr(line, "/sys/devices/") || strstr(line, "KERNEL==") || strstr(line, "NAME==");
 }
 
-static void script_file(struct conflicts *c, const char *path, char *text)
+void conflict_script_file(struct conflicts *c, const char *path, char *text)
 {
 	char *next = text, *line;
 
@@ -177,10 +177,10 @@ static void scripts(struct conflicts *c)
 		_cleanup_free_ char *text = NULL;
 
 		if (text_load(c->d->v, files[i], CONF_FILE_MAX, &text) > 0)
-			script_file(c, files[i], text);
+			conflict_script_file(c, files[i], text);
 	}
-	conflict_files(c, rules, ".rules", script_file);
-	conflict_files(c, units, ".service", script_file);
+	conflict_files(c, rules, ".rules", conflict_script_file);
+	conflict_files(c, units, ".service", conflict_script_file);
 	if (*c->f->driver)
 		conflict_files(c, modprobe, ".conf", modprobe_file);
 }

@@ -38,8 +38,12 @@ void conflict_networkd(struct conflicts *c);
 void conflict_netplan(struct conflicts *c);
 void conflict_libvirt(struct conflicts *c);
 
-/* One file each, for tests and fuzzers. */
+/* One file each, which they cut up; @path is for what they say. */
+void conflict_nm_profile_file(struct conflicts *c, const char *path, char *text);
+void conflict_nm_conf_file(struct conflicts *c, const char *path, char *text);
+void conflict_link_file(struct conflicts *c, const char *path, char *text);
 void conflict_netplan_file(struct conflicts *c, const char *path, char *text);
 void conflict_libvirt_file(struct conflicts *c, const char *path, char *text);
+void conflict_script_file(struct conflicts *c, const char *path, char *text);
 
 #endif

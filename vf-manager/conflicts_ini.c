@@ -39,7 +39,7 @@ static void nm_entry(struct conflicts *c, struct nm_profile *p, const struct ini
 		p->elsewhere |= !conflict_names_fit(v, "; ", c->f->driver);
 }
 
-static void nm_profile_file(struct conflicts *c, const char *path, char *text)
+void conflict_nm_profile_file(struct conflicts *c, const char *path, char *text)
 {
 	struct nm_profile p = {.ethernet = true};
 	struct ini_entry e;
@@ -87,7 +87,7 @@ static bool nm_device_fits(const struct conflicts *c, const char *list)
 	return fits;
 }
 
-static void nm_conf_file(struct conflicts *c, const char *path, char *text)
+void conflict_nm_conf_file(struct conflicts *c, const char *path, char *text)
 {
 	char section[INI_NAME_MAX] = "";
 	unsigned at = 0;
@@ -148,8 +148,8 @@ void conflict_networkmanager(struct conflicts *c)
 		"run/NetworkManager/conf.d", "usr/lib/NetworkManager/conf.d", NULL};
 	char path[VFM_NAME_MAX + 64];
 
-	conflict_files(c, profiles, "", nm_profile_file);
-	conflict_files(c, conf, ".conf", nm_conf_file);
+	conflict_files(c, profiles, "", conflict_nm_profile_file);
+	conflict_files(c, conf, ".conf", conflict_nm_conf_file);
 	if (*c->f->netdev && name_is_plain(c->f->netdev)) {
 		snprintf(
 			path, sizeof(path), "etc/sysconfig/network-scripts/ifcfg-%s", c->f->netdev);
@@ -203,7 +203,7 @@ static void link_file_read(struct conflicts *c, struct link_file *l, char *text)
 	}
 }
 
-static void link_file(struct conflicts *c, const char *path, char *text)
+void conflict_link_file(struct conflicts *c, const char *path, char *text)
 {
 	struct link_file l = {0};
 	char dropin[PATH_MAX], **names;
@@ -238,6 +238,6 @@ void conflict_networkd(struct conflicts *c)
 	static const char *const dirs[] = {"etc/systemd/network", "run/systemd/network",
 		"usr/local/lib/systemd/network", "usr/lib/systemd/network", NULL};
 
-	conflict_files(c, dirs, ".link", link_file);
-	conflict_files(c, dirs, ".network", link_file);
+	conflict_files(c, dirs, ".link", conflict_link_file);
+	conflict_files(c, dirs, ".network", conflict_link_file);
 }
