@@ -119,7 +119,7 @@ static int examine(const struct arguments *a, struct doctor_config *c)
 		status = fail(r == -EINVAL ? EXIT_USAGE : EXIT_FAILED, &e);
 		goto out;
 	}
-	p = doctor_printer_create(a->json, a->all || a->selector, a->quiet);
+	p = doctor_printer_create(a->json, (a->all || a->selector) && !a->quiet, a->quiet);
 	if (!p) {
 		err_sys(&e, ENOMEM, "doctor");
 		status = fail(EXIT_FAILED, &e);

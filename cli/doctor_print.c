@@ -12,14 +12,32 @@
 
 #define ID_WIDTH 20
 
+/* What is printed of one device, to see whether the next has the same. */
+struct device_lines {
+	struct bdf bdf;
+	unsigned shown, passed; /* findings */
+	char *text;
+	size_t len;
+	FILE *f; /* open_memstream() on text */
+};
+
 struct doctor_printer {
 	bool all, quiet, colour;
 	json_t *findings; /* NULL: for people */
 	unsigned count[VFM_FAIL + 1];
-	bool in_device, said_device;
-	struct bdf device;
-	unsigned passed; /* of this device, not shown */
+	bool in_device;
+	struct device_lines now, last;
+	unsigned alike; /* devices after the last one with the same lines */
+	struct bdf alike_first, alike_last;
 };
+
+static void lines_finish(struct device_lines *l)
+{
+	if (l->f)
+		fclose(l->f);
+	free(l->text);
+	*l = (struct device_lines){0};
+}
 
 struct doctor_printer *doctor_printer_create(bool json, bool all, bool quiet)
 {
@@ -45,6 +63,8 @@ void doctor_printer_destroy(struct doctor_printer *p)
 	if (!p)
 		return;
 	json_decref(p->findings);
+	lines_finish(&p->now);
+	lines_finish(&p->last);
 	free(p);
 }
 
@@ -59,56 +79,87 @@ static const char *colour_of(enum vfm_status status)
 	return "";
 }
 
-static void line_print(const struct doctor_printer *p, const struct doctor_finding *f)
+static void line_print(FILE *to, const struct doctor_printer *p, const struct doctor_finding *f)
 {
-	printf("%s%s%s  %-*s  %s\n", p->colour ? colour_of(f->status) : "",
+	fprintf(to, "%s%s%s  %-*s  %s\n", p->colour ? colour_of(f->status) : "",
 		vfm_status_name(f->status), p->colour ? "\033[0m" : "", ID_WIDTH, f->check->id,
 		f->text);
 	if (*f->fix)
-		printf("%*s  fix: %s\n", ID_WIDTH + 6, "", f->fix);
+		fprintf(to, "%*s  fix: %s\n", ID_WIDTH + 6, "", f->fix);
 }
 
-/* What passed without a word, and what is done with a device. */
+static void alike_print(struct doctor_printer *p)
+{
+	char first[BDF_STRLEN], last[BDF_STRLEN];
+
+	if (p->alike == 1)
+		printf("      (the same: %s)\n", bdf_format(p->alike_first, first));
+	else if (p->alike)
+		printf("      (the same: %u more, %s to %s)\n", p->alike,
+			bdf_format(p->alike_first, first), bdf_format(p->alike_last, last));
+	p->alike = 0;
+}
+
+/* A card's VFs mostly have the same wrong with them. */
+static bool is_alike(const struct doctor_printer *p)
+{
+	return p->last.text && p->now.shown == p->last.shown && p->now.passed == p->last.passed &&
+	       p->now.len == p->last.len && !memcmp(p->now.text, p->last.text, p->now.len);
+}
+
 static void device_end(struct doctor_printer *p)
 {
 	char name[BDF_STRLEN];
 
-	if (!p->in_device || p->quiet)
+	if (!p->in_device)
 		return;
-	if (!p->said_device)
-		printf("\n%s: %u checks, nothing found\n", bdf_format(p->device, name), p->passed);
-	else if (p->passed)
-		printf("      (%u more checks: nothing found)\n", p->passed);
 	p->in_device = false;
+	fclose(p->now.f);
+	p->now.f = NULL;
+	if (p->quiet && !p->now.shown) {
+		lines_finish(&p->now);
+		return;
+	}
+	if (is_alike(p)) {
+		if (!p->alike++)
+			p->alike_first = p->now.bdf;
+		p->alike_last = p->now.bdf;
+		lines_finish(&p->now);
+		return;
+	}
+	alike_print(p);
+	printf("\n%s\n%s", bdf_format(p->now.bdf, name), p->now.text);
+	if (!p->quiet && p->now.passed)
+		printf("      (%u %schecks: nothing found)\n", p->now.passed,
+			p->now.shown ? "more " : "");
+	lines_finish(&p->last);
+	p->last = p->now;
+	p->now = (struct device_lines){0};
 }
 
-static void device_begin(struct doctor_printer *p, const struct doctor_finding *f)
+static void found_device(struct doctor_printer *p, const struct doctor_finding *f)
 {
-	if (p->in_device && bdf_equal(p->device, f->device))
+	if (!p->in_device || !bdf_equal(p->now.bdf, f->device)) {
+		device_end(p);
+		p->now = (struct device_lines){.bdf = f->device};
+		p->now.f = open_memstream(&p->now.text, &p->now.len);
+		p->in_device = p->now.f;
+	}
+	if (f->status <= VFM_SKIP && !p->all) {
+		p->now.passed++;
 		return;
-	device_end(p);
-	p->in_device = true;
-	p->said_device = false;
-	p->device = f->device;
-	p->passed = 0;
+	}
+	p->now.shown++;
+	if (p->now.f)
+		line_print(p->now.f, p, f);
 }
 
 static void found_text(struct doctor_printer *p, const struct doctor_finding *f)
 {
-	char name[BDF_STRLEN];
-	bool good = f->status == VFM_PASS || f->status == VFM_SKIP;
-
 	if (f->has_device)
-		device_begin(p, f);
-	if (good && (p->quiet || (f->has_device && !p->all))) {
-		p->passed++;
-		return;
-	}
-	if (f->has_device && !p->said_device) {
-		printf("\n%s\n", bdf_format(f->device, name));
-		p->said_device = true;
-	}
-	line_print(p, f);
+		found_device(p, f);
+	else if (f->status > VFM_SKIP || !p->quiet)
+		line_print(stdout, p, f);
 }
 
 static void found_json(struct doctor_printer *p, const struct doctor_finding *f)
@@ -149,6 +200,7 @@ int doctor_printer_finish(struct doctor_printer *p, enum vfm_status worst)
 		return r < 0 || fflush(stdout) ? -EIO : 0;
 	}
 	device_end(p);
+	alike_print(p);
 	if (!p->quiet)
 		printf("\n%u passed, %u skipped, %u warnings, %u failed\n", p->count[VFM_PASS],
 			p->count[VFM_SKIP], p->count[VFM_WARN], p->count[VFM_FAIL]);

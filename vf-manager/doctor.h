@@ -33,8 +33,9 @@ struct doctor_check {
 	enum doctor_scope scope;
 	/* While it fails no device can be given to a guest safely. */
 	bool stop;
-	unsigned kinds;    /* DOCTOR_DEVICE: 1 << enum vfm_kind */
-	const char *needs; /* SKIP when the check of this id failed; NULL: nothing */
+	unsigned kinds; /* DOCTOR_DEVICE: 1 << enum vfm_kind */
+	/* SKIP when the check of this id failed, and the device has no IOMMU group; NULL: nothing */
+	const char *needs;
 	void (*run)(struct doctor *d);
 };
 
@@ -75,7 +76,7 @@ const struct doctor_check *const *doctor_checks(size_t *ret_n);
 /*
  * Run them: host checks first, then those of each device in address order (PFs, VFs, and what a
  * VFIO driver has; or the one of @c). Returns the worst verdict (0 or more), or -ENODEV (no such
- * device), -ENOMEM. No PCI bus at all is a finding, not an error.
+ * device), -ENOTSUP (it is a bridge), -ENOMEM. No PCI bus at all is a finding, not an error.
  */
 int doctor_run(struct vfm *v, const struct doctor_config *c, struct err *e);
 

@@ -128,6 +128,8 @@ static void reset_run(struct doctor *d)
 		sysfs_exists(&d->v->sys, sysfs_pci_path(d->f->bdf, "reset", path, sizeof(path)))) {
 		doctor_say(d, VFM_PASS, "the kernel can reset it%s",
 			d->caps.flr == VFM_YES ? " (FLR)" : "");
+	} else if (r == -ENOENT && d->caps.flr == VFM_YES) {
+		doctor_say(d, VFM_SKIP, "it has FLR, but sysfs has neither reset_method nor reset");
 	} else if (r == -ENOENT || r == 0) {
 		doctor_say(d, VFM_WARN,
 			"the kernel has no way to reset it: what one guest left in "
@@ -178,6 +180,13 @@ static void vfio_node_run(struct doctor *d)
 		return;
 	}
 	r = user_may_write(d, node);
+	/* A group is opened into a container. */
+	if (r == 1 && strncmp(node, "dev/vfio/devices/", 17) &&
+		sysfs_exists(&d->v->sys, "dev/vfio/vfio")) {
+		r = user_may_write(d, "dev/vfio/vfio");
+		if (r != 1)
+			snprintf(node, sizeof(node), "dev/vfio/vfio");
+	}
 	if (r == 1) {
 		doctor_say(d, VFM_PASS, "%s may open /%s", user_name(d), node);
 	} else if (r == 0) {

@@ -4,11 +4,60 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
+
+/* ---- is there any ---- */
+
+/* Functions with the capability that the kernel does not offer as PFs. */
+static unsigned hidden_pfs(struct doctor *d)
+{
+	struct vfm_caps caps;
+	unsigned n = 0;
+
+	for (size_t i = 0; i < d->n; i++) {
+		if (d->all[i].kind == VFM_OTHER && vfm_caps(d->v, d->all[i].bdf, &caps, NULL) == 0)
+			n += caps.sriov == VFM_YES;
+	}
+	return n;
+}
+
+static void sriov_devices_run(struct doctor *d)
+{
+	size_t n = doctor_pfs(d);
+	unsigned hidden;
+
+	if (d->list_error) {
+		doctor_say(d, VFM_FAIL, "there is no PCI bus in sysfs");
+		doctor_fix(d, "mount /sys; a machine without PCI has no devices to give away");
+	} else if (n) {
+		doctor_say(d, VFM_PASS, "%zu device%s with SR-IOV", n, n == 1 ? "" : "s");
+	} else if ((hidden = hidden_pfs(d))) {
+		doctor_say(d, VFM_FAIL, "%u device%s SR-IOV that this kernel does not offer",
+			hidden, hidden == 1 ? " has" : "s have");
+		doctor_fix(d, "run a kernel with CONFIG_PCI_IOV; turn SR-IOV on in the firmware "
+			      "set-up");
+	} else {
+		doctor_say(d, VFM_WARN,
+			"no device here has SR-IOV%s: whole functions can be given "
+			"away, VFs not",
+			capability_has(d->v, CAP_SYS_ADMIN) == 1 ? "" : " that can be seen");
+		doctor_fix(d,
+			"turn SR-IOV on in the firmware set-up, add a card that has it, or use "
+			"the lab: viaduct lab run --nic igb");
+	}
+}
+
+const struct doctor_check doctor_sriov_devices = {
+	.id = "sriov-devices",
+	.title = "there are devices with SR-IOV",
+	.scope = DOCTOR_HOST,
+	.run = sriov_devices_run,
+};
 
 /* ---- capability and number ---- */
 

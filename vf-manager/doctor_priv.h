@@ -111,6 +111,7 @@ const char *user_account(struct doctor *d, char buf[static USER_MAX]);
 	X(device_cgroup)       \
 	X(stale_leases)        \
 	X(kernel_log)          \
+	X(sriov_devices)       \
 	X(sriov_capability)    \
 	X(pf_driver)           \
 	X(bus_numbers)         \

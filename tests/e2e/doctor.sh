@@ -103,7 +103,7 @@ if [ "${1:-}" = --inside ]; then
 	wait $holder 2>/dev/null
 	run --for "$a" --user nobody
 	ok "another user's rights" line FAIL vfio-node "nobody may not open /dev/vfio/$group"
-	chmod 666 "/dev/vfio/$group"
+	chmod 666 "/dev/vfio/$group" /dev/vfio/vfio
 	run --for "$a" --user nobody
 	ok "are asked again" line PASS vfio-node "nobody may open /dev/vfio/$group"
 	run --json

@@ -163,6 +163,14 @@ static const struct wrong wrongs[] = {
 		{{"dev/kmsg", "12,2,9,-;not enough MMIO resources for SR-IOV\n"}}},
 	{"kernel-log", NULL, VFM_SKIP, NULL, "root", {{"dev/kmsg", NULL}}},
 
+	{"sriov-devices", NULL, VFM_FAIL, "1 device has SR-IOV", "CONFIG_PCI_IOV",
+		{{PF "sriov_totalvfs", NULL}, {VF0 "physfn", NULL},
+			{"sys/bus/pci/devices/0000:01:10.2/physfn", NULL}}},
+	{"sriov-devices", NULL, VFM_WARN, "no device here has SR-IOV", "firmware",
+		{{"sys/bus/pci/devices/0000:01:00.0", NULL},
+			{"sys/bus/pci/devices/0000:01:10.0", NULL},
+			{"sys/bus/pci/devices/0000:01:10.2", NULL}}},
+	{"sriov-devices", NULL, VFM_FAIL, "no PCI bus", "mount", {{"sys/bus", NULL}}},
 	{"sriov-capability", DEVICE_PF, VFM_FAIL, "0 VFs", "NUM_OF_VFS",
 		{{PF "sriov_totalvfs", "0\n"}}},
 	{"sriov-capability", DEVICE_PF, VFM_SKIP, "cannot be read", NULL,
@@ -243,13 +251,15 @@ static const struct wrong wrongs[] = {
 		{{"sys/kernel/iommu_groups/10/reserved_regions",
 			"0x0000000000000000 0x0000000000ffffff direct-relaxable\n"}}},
 	{"group-viable", DEVICE_VF0, VFM_SKIP, "iommu failed", NULL,
-		{{"sys/class/iommu", NULL}, {"sys/kernel/iommu_groups", NULL}}},
+		{{"sys/class/iommu", NULL}, {"sys/kernel/iommu_groups", NULL},
+			{VF0 "iommu_group", NULL}}},
 	{"vfio-node", DEVICE_VF0, VFM_FAIL, "no node", "udev", {{"dev/vfio/10", NULL}}},
 	{"vfio-node", DEVICE_VF0, VFM_SKIP, "does not have it", "bind", {{VF0 "driver", NULL}}},
 	{"vfio-node", DEVICE_VF0, VFM_PASS, "vfio/devices/vfio3", NULL,
 		{{VF0 "vfio-dev/vfio3/dev", "1"}, {"dev/vfio/devices/vfio3", ""}}},
 	{"reset-method", DEVICE_VF0, VFM_WARN, "no way to reset", "one guest only",
-		{{VF0 "reset_method", NULL}}},
+		{{VF0 "reset_method", NULL}, {VF0 "config", NULL}}},
+	{"reset-method", DEVICE_VF0, VFM_SKIP, "has FLR", NULL, {{VF0 "reset_method", NULL}}},
 	{"reset-method", DEVICE_VF0, VFM_WARN, "no way to reset", NULL,
 		{{VF0 "reset_method", "\n"}}},
 	{"reset-method", DEVICE_VF0, VFM_WARN, "bus alone", NULL, {{VF0 "reset_method", "bus\n"}}},
@@ -499,14 +509,14 @@ static const struct {
 	{"\xff", 0},
 	{"\n", 0},
 	{"=", 0},
-	{"\0x\0", 3},
-	{"-1", 2},
-	{"99999999999999999999999999", 26},
-	{"\033[2J\033]0;x\007", 12},
-	{"[", 1},
-	{"[sriov]\n=\\\n\\\n\\", 17},
-	{"0x 0x 0x\n", 9},
-	{"%s%n%s%n", 8},
+	{"\0x\0", sizeof("\0x\0") - 1},
+	{"-1", sizeof("-1") - 1},
+	{"99999999999999999999999999", sizeof("99999999999999999999999999") - 1},
+	{"\033[2J\033]0;x\007", sizeof("\033[2J\033]0;x\007") - 1},
+	{"[", sizeof("[") - 1},
+	{"[sriov]\n=\\\n\\\n\\", sizeof("[sriov]\n=\\\n\\\n\\") - 1},
+	{"0x 0x 0x\n", sizeof("0x 0x 0x\n") - 1},
+	{"%s%n%s%n", sizeof("%s%n%s%n") - 1},
 };
 
 #define HOSTILE_ALONE 3 /* the first of them in each file alone too */
@@ -666,6 +676,9 @@ START_TEST(a_device_that_is_not_there_is_an_error)
 
 	ck_assert_int_eq(doctor_tree_run(&d, &c, &e), -ENODEV);
 	ck_assert(strstr(e.text, "0000:09:09.1") != NULL);
+	c.device = (struct bdf){0, 0, 0x1c, 0};
+	ck_assert_int_eq(doctor_tree_run(&d, &c, &e), -ENOTSUP);
+	ck_assert(strstr(e.text, "bridge") != NULL);
 }
 END_TEST
 
@@ -714,6 +727,11 @@ START_TEST(another_users_rights_are_asked_of_the_kernel)
 		return;
 	}
 	ck_assert_int_eq(doctor_tree_worst(&d, "vfio-node", DEVICE_VF0)->status, VFM_FAIL);
+	ck_assert_int_eq(chmod(full, 0666), 0);
+	run(&c);
+	ck_assert_int_eq(doctor_tree_worst(&d, "vfio-node", DEVICE_VF0)->status, VFM_FAIL);
+	ck_assert(strstr(doctor_tree_worst(&d, "vfio-node", DEVICE_VF0)->text, "dev/vfio/vfio"));
+	snprintf(full, sizeof(full), "%s/dev/vfio/vfio", d.t.root);
 	ck_assert_int_eq(chmod(full, 0666), 0);
 	run(&c);
 	ck_assert_int_eq(doctor_tree_worst(&d, "vfio-node", DEVICE_VF0)->status, VFM_PASS);
