@@ -168,7 +168,7 @@ static const struct vfm_finding *find(const char *id)
 	return NULL;
 }
 
-static void expect(const char *id, enum vfm_status status, const char *text)
+static const struct vfm_finding *expect(const char *id, enum vfm_status status, const char *text)
 {
 	const struct vfm_finding *one = find(id);
 
@@ -177,6 +177,7 @@ static void expect(const char *id, enum vfm_status status, const char *text)
 		vfm_status_name(one->status), one->text, text);
 	ck_assert_msg((one->status == VFM_PASS) == !*one->remedy || one->status == VFM_SKIP,
 		"%s: remedy '%s'", id, one->remedy);
+	return one;
 }
 
 static enum vfm_status isolate(const char *name)
@@ -448,7 +449,8 @@ START_TEST(interrupt_remapping_is_read_from_sysfs_too)
 	put("AMD-Vi0-Evt\n", "sys/kernel/irq/25/actions");
 	put("\n", "sys/kernel/irq/26/chip_name");
 	ck_assert_int_eq(isolate("0000:01:10.0"), VFM_PASS);
-	ck_assert_str_eq(find("interrupt-remapping")->source, "/sys/kernel/irq/*/chip_name");
+	ck_assert_str_eq(
+		expect("interrupt-remapping", VFM_PASS, "")->source, "/sys/kernel/irq/*/chip_name");
 	put("PCI-MSI-0000:02:00.0\n", "sys/kernel/irq/27/chip_name");
 	put("nvme0q0\n", "sys/kernel/irq/27/actions");
 	ck_assert_int_eq(isolate("0000:01:10.0"), VFM_WARN);
@@ -699,8 +701,7 @@ START_TEST(vf_of_a_pf_with_vfio_is_warned_of)
 	expect("vf-token", VFM_WARN, "/dev/vfio/devices/vfio7");
 	fake_puts(&k, "proc/sys/kernel/osrelease", "6.17.0\n");
 	ck_assert_int_eq(isolate("0000:01:10.0"), VFM_WARN);
-	expect("vf-token", VFM_WARN, "0000:01:00.0");
-	ck_assert(!strstr(find("vf-token")->text, "vfio7"));
+	ck_assert(!strstr(expect("vf-token", VFM_WARN, "0000:01:00.0")->text, "vfio7"));
 	put("4\n", "sys/devices/" RP "/0000:01:00.0/sriov_totalvfs");
 	isolate("0000:01:00.0");
 	expect("vf-token", VFM_WARN, "its user sets the token");
