@@ -610,7 +610,9 @@ static struct vfm *v;
 static struct vfm_monitor *m;
 static struct err e;
 static int uevent_fd, link_fd, kmsg_fd;
-static int overflow_fd; /* reading it fails once */
+static int overflow_fd;    /* reading it fails once */
+static int late_after;     /* so many readings of uevents later ... */
+static void (*late)(void); /* ... this happens */
 
 static ssize_t receive(void *ctx, int fd, void *buf, size_t size)
 {
@@ -620,6 +622,8 @@ static ssize_t receive(void *ctx, int fd, void *buf, size_t size)
 		overflow_fd = -1;
 		return -ENOBUFS;
 	}
+	if (fd == ((struct vfm_monitor_io *)ctx)->uevent_fd && late_after > 0 && --late_after == 0)
+		late();
 	n = recv(fd, buf, size, MSG_DONTWAIT);
 	return n >= 0 ? n : errno == EAGAIN ? 0 : -errno;
 }
@@ -644,7 +648,8 @@ static void whole_setup(void)
 	e = (struct err){0};
 	overflow_fd = -1;
 	*story = '\0';
-	io = (struct vfm_monitor_io){.receive = receive};
+	late_after = 0;
+	io = (struct vfm_monitor_io){.receive = receive, .ctx = &io};
 	pair(&uevent_fd, &io.uevent_fd);
 	pair(&link_fd, &io.link_fd);
 	pair(&kmsg_fd, &io.kmsg_fd);
@@ -662,13 +667,19 @@ static void whole_teardown(void)
 	pci_kernel_finish(&k);
 }
 
-static void uevent(const char *action, const char *bdf)
+static void uevent_of(const char *action, const char *driver, const char *bdf)
 {
 	char buf[256];
-	int n = snprintf(buf, sizeof(buf), "%s@/x%cACTION=%s%cSUBSYSTEM=pci%cPCI_SLOT_NAME=%s",
-		action, 0, action, 0, 0, bdf);
+	int n = snprintf(buf, sizeof(buf),
+		"%s@/x%cACTION=%s%cSUBSYSTEM=pci%cDRIVER=%s%cPCI_SLOT_NAME=%s", action, 0, action,
+		0, 0, driver, 0, bdf);
 
 	ck_assert_int_eq(send(uevent_fd, buf, (size_t)n + 1, 0), n + 1);
+}
+
+static void uevent(const char *action, const char *bdf)
+{
+	uevent_of(action, "", bdf);
 }
 
 /* Until @part has been told, a few seconds at most. */
@@ -733,6 +744,33 @@ START_TEST(a_rate_that_is_gone_after_a_link_event_is_told)
 	msg = link_message(RTM_NEWLINK, AF_UNSPEC, f.ifindex, "eth0", 6, NULL);
 	ck_assert_int_eq(send(link_fd, msg.buf, msg.len, 0), (ssize_t)msg.len);
 	run_until("setting 0000:01:10.2 max-rate 500>0");
+}
+END_TEST
+
+/* What the kernel has told by the time the function has been read. */
+static void driver_messages(void)
+{
+	uevent("unbind", "0000:01:10.0");
+	uevent_of("bind", "vfio-pci", "0000:01:10.0");
+}
+
+START_TEST(messages_that_come_while_it_is_read_are_told_once_and_in_order)
+{
+	ck_assert_int_eq(vfm_carve(v, pf, 1, 0, NULL, &e), 0);
+	ck_assert_msg(vfm_bind(v, vf0, "igbvf", 0, &e) == 0, "%s", e.text);
+	uevent("change", "0000:01:00.0");
+	run_until("bind 0000:01:10.0 igbvf");
+	ck_assert_msg(vfm_bind(v, vf0, "vfio-pci", 0, &e) == 0, "%s", e.text);
+	*story = '\0';
+	uevent("change", "0000:01:00.0");
+	/* The message itself, the end of the queue, and then the look after reading. */
+	late_after = 3;
+	late = driver_messages;
+	run_until("bind 0000:01:10.0 vfio-pci");
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(vfm_monitor_run(m, &e), 0);
+	assert_story("interface 0000:01:10.0 eth0v0>\nunbind 0000:01:10.0 igbvf\n"
+		     "bind 0000:01:10.0 vfio-pci\n");
 }
 END_TEST
 
@@ -829,6 +867,7 @@ int main(void)
 	tcase_add_test(whole, a_carve_is_told_from_one_message_of_the_pf);
 	tcase_add_test(whole, vfs_that_appear_later_than_the_message_are_found);
 	tcase_add_test(whole, a_rate_that_is_gone_after_a_link_event_is_told);
+	tcase_add_test(whole, messages_that_come_while_it_is_read_are_told_once_and_in_order);
 	tcase_add_test(whole, leases_are_seen_as_they_are_taken_and_left);
 	tcase_add_test(whole, a_loss_is_said_and_all_is_told_that_had_changed);
 	tcase_add_test(whole, a_gap_in_the_kernel_log_is_a_loss);
