@@ -265,36 +265,49 @@ static int vf_by_index(const void *a, const void *b)
 	return x->index < y->index ? -1 : x->index > y->index;
 }
 
-static int vf_by_mac(const void *a, const void *b)
-{
-	const struct vfm_desired_vf *x = *(const struct vfm_desired_vf *const *)a,
-				    *y = *(const struct vfm_desired_vf *const *)b;
-	int r = memcmp(x->settings.mac, y->settings.mac, 6);
+/* The address of a VF, to be sorted. */
+struct mac_of {
+	uint8_t mac[6];
+	unsigned index, line;
+};
 
-	return r ? r : vf_by_index(x, y);
+static int mac_cmp(const void *a, const void *b)
+{
+	const struct mac_of *x = a, *y = b;
+	int r = memcmp(x->mac, y->mac, sizeof(x->mac));
+
+	return r ? r : x->index < y->index ? -1 : x->index > y->index;
 }
 
 /* Two functions with one address on one wire: their frames go to either. */
 static int macs_check(struct take *t, const struct vfm_desired_pf *pf)
 {
 	static const uint8_t none[6];
-	_cleanup_free_ const struct vfm_desired_vf **by_mac =
-		calloc(pf->n_vfs + 1, sizeof(*by_mac));
-	char text[VFM_VALUE_MAX];
+	_cleanup_free_ struct mac_of *m = calloc(pf->n_vfs + 1, sizeof(*m));
 	size_t n = 0;
 
-	if (!by_mac)
+	if (!m)
 		return err_set(t->at.e, ENOMEM, "out of memory");
-	for (size_t i = 0; i < pf->n_vfs; i++)
-		if (pf->vf[i].settings.set & VFM_BIT(MAC) &&
-			memcmp(pf->vf[i].settings.mac, none, 6))
-			by_mac[n++] = &pf->vf[i];
-	qsort(by_mac, n, sizeof(*by_mac), vf_by_mac);
-	for (size_t i = 1; i < n; i++)
-		if (!memcmp(by_mac[i - 1]->settings.mac, by_mac[i]->settings.mac, 6))
-			return config_bad(&t->at, "vfs", "VFs %u and %u (line %u) both have mac %s",
-				by_mac[i - 1]->index, by_mac[i]->index, by_mac[i]->line,
-				vfm_setting_format(&by_mac[i]->settings, VFM_SET_MAC, text));
+	for (size_t i = 0; i < pf->n_vfs; i++) {
+		const struct vfm_desired_vf *vf = &pf->vf[i];
+
+		if (!(vf->settings.set & VFM_BIT(MAC)) || !memcmp(vf->settings.mac, none, 6))
+			continue;
+		m[n] = (struct mac_of){.index = vf->index, .line = vf->line};
+		memcpy(m[n++].mac, vf->settings.mac, 6);
+	}
+	qsort(m, n, sizeof(*m), mac_cmp);
+	for (size_t i = 1; i < n; i++) {
+		struct vfm_settings s = {.set = VFM_BIT(MAC)};
+		char text[VFM_VALUE_MAX];
+
+		if (memcmp(m[i - 1].mac, m[i].mac, 6))
+			continue;
+		memcpy(s.mac, m[i].mac, 6);
+		return config_bad(&t->at, "vfs", "VFs %u and %u (line %u) both have mac %s",
+			m[i - 1].index, m[i].index, m[i].line,
+			vfm_setting_format(&s, VFM_SET_MAC, text));
+	}
 	return 0;
 }
 
