@@ -7,6 +7,7 @@
 . "${0%/*}/../lib/vf.sh"
 in_lab --nic igb --nic e1000e --nvme-vfs 4
 
+await_driver nvme
 pf=$(by_driver igb) plain=$(by_driver e1000e) nvme=$(by_driver nvme)
 netdev=$(ls "$dev/$pf/net")
 echo "igb $pf ($netdev), e1000e $plain, nvme $nvme"

@@ -92,6 +92,12 @@ by_driver() # DRIVER [N]: the Nth PCI address it has, the first by default
 	find "/sys/bus/pci/drivers/$1/" -name '0000:*' -printf '%f\n' 2>/dev/null | sort | sed -n "${2:-1}p"
 }
 
+# A driver may probe in its own time, as nvme does.
+await_driver() # DRIVER
+{
+	until_true 30 eval '[ -n "$(by_driver "'"$1"'")" ]' || fail "nothing is bound to $1"
+}
+
 driver_is() # BDF DRIVER, "" for none
 {
 	local d=
