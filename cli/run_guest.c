@@ -63,13 +63,13 @@ static int guest_assign(struct guest *g, struct err *e)
 
 	if (!opt->n_assign)
 		return 0;
+	r = ioas_memlock_check(opt->memory, e);
+	if (r < 0)
+		return r;
 	r = run_leases_take(opt->assign, opt->n_assign, opt->name, bdf, e, &g->leases);
 	if (r < 0)
 		return r;
 	t = run_now();
-	r = ioas_memlock_check(opt->memory, e);
-	if (r < 0)
-		return r;
 	r = ioas_create_type1(&vfio_sys_linux, e, &g->ioas);
 	if (r < 0)
 		return r;

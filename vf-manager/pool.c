@@ -152,7 +152,9 @@ static int pool_read(struct pool *p, const struct node_set *nodes, struct err *e
 			"apply' that",
 			p->name, p->name);
 	p->used = calloc(p->n_pfs, sizeof(*p->used));
-	for (size_t i = 0; p->used && r >= 0 && i < p->n_pfs; i++) {
+	if (!p->used)
+		return err_sys(e, ENOMEM, "pool %s", p->name);
+	for (size_t i = 0; r >= 0 && i < p->n_pfs; i++) {
 		uint64_t total;
 
 		if (dev_read_u64(p->v, p->pf[i], "sriov_totalvfs", &total) < 0)
@@ -167,7 +169,7 @@ static int pool_read(struct pool *p, const struct node_set *nodes, struct err *e
 		}
 	}
 	p->usage = calloc(p->n + 1, sizeof(*p->usage));
-	if (!p->used || !p->usage || r < 0)
+	if (!p->usage || r < 0)
 		return err_sys(e, ENOMEM, "pool %s", p->name);
 	if (!p->n)
 		return err_set(
@@ -183,7 +185,8 @@ static int leases_look(struct pool *p, int dir, struct err *e)
 
 	if (n < 0)
 		return err_sys(e, -n, "read the leases");
-	memset(p->used, 0, p->n_pfs * sizeof(*p->used));
+	for (size_t i = 0; i < p->n_pfs; i++)
+		p->used[i] = 0;
 	for (size_t i = 0; i < p->n; i++) {
 		struct candidate *c = &p->c[i];
 

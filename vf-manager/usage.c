@@ -374,7 +374,7 @@ int vfm_usage(struct vfm *v, struct bdf b, struct vfm_usage *ret, struct err *e)
 int vfm_refuse_if_used(struct vfm *v, struct bdf b, const char *doing, bool force, struct err *e)
 {
 	char name[BDF_STRLEN];
-	struct vfm_usage u;
+	struct vfm_usage u = {0};
 	int r = vfm_usage(v, b, &u, e);
 
 	bdf_format(b, name);

@@ -146,9 +146,12 @@ else
 	echo "  not shown: no host driver for $sata here"
 fi
 
-it "assign: in use, the holder's guest is named"
+it "assign: another guest has it, and is named"
 append=viaduct.end=hang guest_start holder 'echo up' --assign "$vf_ok" --memory 128
 until_seen "$scratch/holder.out" '^up'
+refuses 1 "$vf_ok" "leased by holder (process ${guest_pid[holder]})" -- "${with[@]}" --assign "$vf_ok"
+# Without a lease VFIO itself refuses it.
+viaduct vf lease free -q --force "$vf_ok"
 refuses 1 "$vf_ok" "in use" "process ${guest_pid[holder]} (viaduct:holder)" -- \
 	"${with[@]}" --assign "$vf_ok"
 kill "${guest_pid[holder]}"

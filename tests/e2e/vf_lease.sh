@@ -15,7 +15,7 @@ before_lab()
 }
 in_lab --nic igb --nic igb --nvme-vfs 1
 
-mapfile -t pfs < <(ls -d /sys/bus/pci/drivers/igb/0000:* | xargs -n 1 basename)
+mapfile -t pfs < <(cd /sys/bus/pci/drivers/igb && printf "%s\n" 0000:*)
 a=${pfs[0]} b=${pfs[1]}
 vf_of() { basename "$(readlink "/sys/bus/pci/devices/$1/virtfn$2")"; }
 
