@@ -139,6 +139,39 @@ static int vf_add(struct pool *p, size_t pf, struct bdf b, const struct node_set
 	return 0;
 }
 
+/*
+ * Of those that nobody has leased: the others are taken anyway, and looking at one means to open its
+ * VFIO group for a moment, perhaps just when its holder wants to.
+ */
+static int usage_read(struct pool *p, struct err *e)
+{
+	_cleanup_free_ struct vfm_usage *u = calloc(p->n, sizeof(*u));
+	_cleanup_free_ struct bdf *b = calloc(p->n, sizeof(*b));
+	_cleanup_free_ size_t *of = calloc(p->n, sizeof(*of));
+	size_t n = 0;
+	int r;
+
+	if (!u || !b || !of)
+		return err_sys(e, ENOMEM, "pool %s", p->name);
+	for (size_t i = 0; i < p->n; i++) {
+		struct vfm_lease l;
+		char who[VFM_LEASE_WHO_MAX];
+
+		if (vfm_lease_get(p->v, p->vf[i], &l) > 0 && l.held) {
+			p->usage[i].uses = VFM_USE_LEASE;
+			snprintf(p->usage[i].text, sizeof(p->usage[i].text), "leased by %s",
+				vfm_lease_who(&l, who));
+			continue;
+		}
+		of[n] = i;
+		b[n++] = p->vf[i];
+	}
+	r = vfm_usage_many(p->v, b, n, u, e);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		p->usage[of[i]] = u[i];
+	return r;
+}
+
 static int pool_read(struct pool *p, const struct node_set *nodes, struct err *e)
 {
 	int r = vfm_pool_members(p->v, p->name, &p->pf, e);
@@ -174,7 +207,7 @@ static int pool_read(struct pool *p, const struct node_set *nodes, struct err *e
 	if (!p->n)
 		return err_set(
 			e, ENODEV, "no PF of pool %s has a VF: 'viaduct vf carve' one", p->name);
-	return vfm_usage_many(p->v, p->vf, p->n, p->usage, e);
+	return usage_read(p, e);
 }
 
 /* With the directory of leases locked: what is leased now, whatever it was a moment ago. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/holder.h"
@@ -150,6 +151,21 @@ static int type1_info(struct ioas *io, struct err *e, struct ioas_info *ret)
 }
 
 /* ---- groups ---- */
+
+/*
+ * A group has one opener at a time, and who asks whether it has one (`viaduct vf`) opens it for a
+ * moment: that must not cost a guest its start.
+ */
+static int group_open(struct ioas *io, const char *node)
+{
+	int r = io->sys->open(io->sys->ctx, node, O_RDWR | O_CLOEXEC);
+
+	for (int i = 0; r == -EBUSY && i < 10; i++) {
+		usleep(5000);
+		r = io->sys->open(io->sys->ctx, node, O_RDWR | O_CLOEXEC);
+	}
+	return r;
+}
 
 static int group_open_failed(
 	const struct attach_req *req, const char *node, int code, struct err *e)
@@ -323,7 +339,7 @@ static int group_get(
 		g->ctx = req->opts->ctx;
 	}
 	snprintf(node, sizeof(node), "/dev/vfio/%u", req->group);
-	r = io->sys->open(io->sys->ctx, node, O_RDWR | O_CLOEXEC);
+	r = group_open(io, node);
 	if (r < 0) {
 		r = group_open_failed(req, node, r, e);
 		goto fail;
