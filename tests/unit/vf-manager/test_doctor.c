@@ -521,15 +521,15 @@ static const struct {
 
 #define HOSTILE_ALONE 3 /* the first of them in each file alone too */
 
-static char **paths;
+#define PATHS_MAX 512
+
+static char *paths[PATHS_MAX];
 static size_t n_paths;
 
 static int path_note(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
-	if (type == FTW_F || type == FTW_SL) {
-		paths = realloc(paths, (n_paths + 1) * sizeof(*paths));
+	if ((type == FTW_F || type == FTW_SL) && n_paths < PATHS_MAX)
 		paths[n_paths++] = strdup(path + strlen(d.t.root) + 1);
-	}
 	return 0;
 }
 
@@ -581,7 +581,7 @@ START_TEST(no_file_can_harm)
 {
 	add_conflicts();
 	ck_assert_int_eq(nftw(d.t.root, path_note, 16, FTW_PHYS), 0);
-	ck_assert_uint_gt(n_paths, 60);
+	ck_assert(n_paths > 60 && n_paths < PATHS_MAX);
 	for (size_t i = 0; _i < HOSTILE_ALONE && i < n_paths; i++) {
 		char full[PATH_MAX], saved[PATH_MAX];
 
@@ -597,8 +597,6 @@ START_TEST(no_file_can_harm)
 		free(paths[i]);
 	}
 	run_hostile();
-	free(paths);
-	paths = NULL;
 	n_paths = 0;
 }
 END_TEST
@@ -793,7 +791,7 @@ static Suite *doctor_suite(void)
 	TCase *tc = tcase_create("doctor");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 300);
 	tcase_add_test(tc, a_good_machine_has_no_warning);
 	tcase_add_test(tc, a_good_machine_passes_each_check_that_can_go_wrong);
 	tcase_add_test(tc, every_check_is_seen_to_find_something);
