@@ -297,7 +297,7 @@ static void eswitch_undo(struct vfm *v, const struct devlink_handle *h, enum vfm
 static int eswitch_set_locked(
 	struct vfm *v, struct bdf pf, enum vfm_eswitch mode, bool *ret_changed, struct err *e)
 {
-	enum vfm_eswitch before, now;
+	enum vfm_eswitch before = VFM_ESWITCH_LEGACY, now = before;
 	struct devlink_handle h;
 	struct vfm_function f;
 	pid_t stuck = 0;

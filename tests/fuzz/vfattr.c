@@ -152,6 +152,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const size_t fixed = sizeof(struct nlmsghdr) + sizeof(struct ifinfomsg);
 	struct vfm_settings got[VFS] = {0}, want[VFS] = {0};
+	struct vfm_counters counters[VFS] = {0};
 	struct ifinfomsg ifi = {.ifi_index = IFINDEX};
 	struct nlmsghdr h = {.nlmsg_type = RTM_NEWLINK};
 	struct err e = {0};
@@ -192,6 +193,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		model((struct walk){msg + fixed, h.nlmsg_len - fixed}, want);
 	if (data[0] % 3 && r != 0)
 		abort();
+	/* The same records are walked for statistics: a VF is seen when it has one. */
+	if (vf_stats_decode(msg, len, IFINDEX, counters, VFS, &e) != r)
+		abort();
+	for (size_t i = 0; r == 0 && i < VFS; i++)
+		if ((want[i].set & VFM_BIT(MAC) && !counters[i].seen) || counters[i].set > 0xff)
+			abort();
 	for (size_t i = 0; i < VFS; i++) {
 		uint32_t bits = VFM_BIT(MAC) | VFM_BIT(VLAN) | VFM_BIT(QOS) | VFM_BIT(TRUST);
 
