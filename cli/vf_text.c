@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What `viaduct vf show` tells people. */
 #include <linux/pci_regs.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/table.h"
 #include "cli/vf_show.h"
@@ -36,16 +36,18 @@ const char *lease_text(const struct vfm_lease *l, char buf[static VFM_LEASE_WHO_
 	return buf;
 }
 
-__attribute__((format(printf, 2, 3))) static void line(const char *name, const char *fmt, ...)
+static void line(const char *name, const char *text)
 {
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
 	printf("%-16s%s\n", name, *text ? text : "-");
 }
+
+#define LINE(name, ...)                                      \
+	do {                                                 \
+		char text_[512];                             \
+                                                             \
+		snprintf(text_, sizeof(text_), __VA_ARGS__); \
+		line(name, text_);                           \
+	} while (0)
 
 static const char *tri_text(enum vfm_tri t)
 {
@@ -54,7 +56,7 @@ static const char *tri_text(enum vfm_tri t)
 	case VFM_YES: return "yes";
 	case VFM_UNKNOWN: break;
 	}
-	return "not seen (run as root)";
+	return geteuid() ? "not seen (run as root)" : "not seen";
 }
 
 static void acs_line(const struct vfm_caps *c)
@@ -70,14 +72,14 @@ static void acs_line(const struct vfm_caps *c)
 	size_t n = 0;
 
 	if (c->acs != VFM_YES) {
-		line("ACS", "%s", tri_text(c->acs));
+		line("ACS", tri_text(c->acs));
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(bits); i++)
 		if (c->acs_cap & bits[i].bit)
 			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s%s", n ? ", " : "",
 				bits[i].name, c->acs_ctl & bits[i].bit ? "" : " (off)");
-	line("ACS", "%s", n ? text : "yes, but it controls nothing");
+	line("ACS", n ? text : "yes, but it controls nothing");
 }
 
 static void sriov_lines(const struct shown *s)
@@ -87,24 +89,24 @@ static void sriov_lines(const struct shown *s)
 	struct bdf a, b;
 
 	if (c->sriov != VFM_YES) {
-		line("SR-IOV", "%s", tri_text(c->sriov));
+		line("SR-IOV", tri_text(c->sriov));
 		return;
 	}
 	if (c->vf_offset)
-		line("SR-IOV", "%u VFs, offset %u, stride %u, device %04x%s", c->total_vfs,
+		LINE("SR-IOV", "%u VFs, offset %u, stride %u, device %04x%s", c->total_vfs,
 			c->vf_offset, c->vf_stride, c->vf_device,
 			c->vf_ari_hierarchy ? ", ARI hierarchy" : "");
 	else
-		line("SR-IOV", "%u VFs", c->total_vfs);
+		LINE("SR-IOV", "%u VFs", c->total_vfs);
 	if (!s->f.total_vfs)
 		return;
 	if (vfm_caps_vf(c, s->f.bdf, 0, &a) < 0 ||
 		vfm_caps_vf(c, s->f.bdf, s->f.total_vfs - 1, &b) < 0)
 		line("VF addresses", "not to be told: no offset and stride, or beyond bus ff");
 	else if (s->f.total_vfs == 1)
-		line("VF addresses", "%s", bdf_format(a, first));
+		line("VF addresses", bdf_format(a, first));
 	else
-		line("VF addresses", "%s to %s", bdf_format(a, first), bdf_format(b, last));
+		LINE("VF addresses", "%s to %s", bdf_format(a, first), bdf_format(b, last));
 }
 
 static void caps_lines(const struct shown *s)
@@ -113,27 +115,27 @@ static void caps_lines(const struct shown *s)
 
 	if (s->f.kind != VFM_VF)
 		sriov_lines(s);
-	line("ARI", "%s", tri_text(c->ari));
+	line("ARI", tri_text(c->ari));
 	if (c->port == VFM_PORT_ROOT || c->port == VFM_PORT_DOWNSTREAM)
-		line("ARI forwarding", "%s", tri_text(c->ari_forwarding));
+		line("ARI forwarding", tri_text(c->ari_forwarding));
 	acs_line(c);
-	line("FLR", "%s", tri_text(c->flr));
-	line("reset methods", "%s", c->resets);
-	line("MSI", "%u", c->msi);
-	line("MSI-X", "%u", c->msix);
+	line("FLR", tri_text(c->flr));
+	line("reset methods", c->resets);
+	LINE("MSI", "%u", c->msi);
+	LINE("MSI-X", "%u", c->msix);
 	if (c->vf_total_msix >= 0)
-		line("MSI-X of VFs", "%d to share among them", c->vf_total_msix);
+		LINE("MSI-X of VFs", "%d to share among them", c->vf_total_msix);
 	if (c->vf_msix_count >= 0)
-		line("MSI-X set", "%d", c->vf_msix_count);
+		LINE("MSI-X set", "%d", c->vf_msix_count);
 }
 
 static void group_lines(const struct shown *s)
 {
 	if (!s->group) {
-		line("IOMMU group", "%s", "");
+		line("IOMMU group", "");
 		return;
 	}
-	line("IOMMU group", "%d%s%s%s", s->group->number, *s->group->type ? ", " : "",
+	LINE("IOMMU group", "%d%s%s%s", s->group->number, *s->group->type ? ", " : "",
 		s->group->type, s->group->rmrr ? ", firmware maps memory for it (RMRR)" : "");
 	for (size_t i = 0; i < s->group->n; i++) {
 		const struct vfm_member *m = &s->group->member[i];
@@ -149,8 +151,8 @@ static void settings_lines(const struct shown *s)
 	char value[VFM_VALUE_MAX];
 
 	for (unsigned i = 0; i < VFM_SETTING_COUNT; i++)
-		line(vfm_setting_name(i), "%s",
-			s->settings.set & 1u << i ? vfm_setting_format(&s->settings, i, value)
+		line(vfm_setting_name(i), s->settings.set & 1u << i
+						  ? vfm_setting_format(&s->settings, i, value)
 						  : "not reported");
 }
 
@@ -161,38 +163,38 @@ void shown_print(const struct shown *s)
 
 	printf("%s%s %s%s\n", colour_wanted() ? "\033[1m" : "", bdf_format(f->bdf, bdf),
 		*f->name ? f->name : "", colour_wanted() ? "\033[0m" : "");
-	line("device", "%04x:%04x, class %06x", f->vendor, f->device, f->class);
+	LINE("device", "%04x:%04x, class %06x", f->vendor, f->device, f->class);
 	if (f->kind == VFM_PF)
-		line("kind", "PF %u/%u", f->num_vfs, f->total_vfs);
+		LINE("kind", "PF %u/%u", f->num_vfs, f->total_vfs);
 	else if (f->kind == VFM_VF)
-		line("kind", "VF %d", f->index);
+		LINE("kind", "VF %d", f->index);
 	if (f->kind == VFM_PF && f->autoprobe >= 0)
-		line("autoprobe", "%s", f->autoprobe ? "on" : "off");
+		line("autoprobe", f->autoprobe ? "on" : "off");
 	if (s->eswitch >= 0)
-		line("eswitch", "%s", vfm_eswitch_name(s->eswitch));
-	line("driver", "%s", f->driver);
-	line("interface", "%s", f->netdev);
+		line("eswitch", vfm_eswitch_name(s->eswitch));
+	line("driver", f->driver);
+	line("interface", f->netdev);
 	mac_text(f, mac);
 	if (f->kind != VFM_VF)
-		line("mac", "%s", mac);
-	line("link", "%s", f->link);
+		line("mac", mac);
+	line("link", f->link);
 	for (int i = 1; i < s->n_selectors; i++)
 		if (strcmp(s->selectors[i], f->netdev))
-			line("also named", "%s", s->selectors[i]);
+			line("also named", s->selectors[i]);
 	group_lines(s);
 	if (f->numa_node >= 0)
-		line("NUMA node", "%d", f->numa_node);
+		LINE("NUMA node", "%d", f->numa_node);
 	else
-		line("NUMA node", "%s", "");
+		line("NUMA node", "");
 	if (f->holder.pid)
-		line("used by", "%s[%d]", f->holder.comm, (int)f->holder.pid);
+		LINE("used by", "%s[%d]", f->holder.comm, (int)f->holder.pid);
 	else
-		line("used by", "%s", "");
-	line("lease", "%s", lease_text(s->lease, who));
+		line("used by", "");
+	line("lease", lease_text(s->lease, who));
 	if (f->taken)
-		line("driver before", "%s", *f->original_driver ? f->original_driver : "none");
+		line("driver before", *f->original_driver ? f->original_driver : "none");
 	if (f->kind == VFM_VF)
-		line("PF", "%s", bdf_format(f->pf, bdf));
+		line("PF", bdf_format(f->pf, bdf));
 	if (s->has_caps)
 		caps_lines(s);
 	if (f->kind == VFM_VF)

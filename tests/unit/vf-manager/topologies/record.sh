@@ -30,7 +30,7 @@ for g in $(ls "$sys/kernel/iommu_groups" 2>/dev/null | sort -n); do
 	done <"$sys/kernel/iommu_groups/$g/reserved_regions"
 done
 # By path: what is above comes before what is below, and a PF before its VFs.
-for d in $(for d in "$devices"/*; do readlink -f "$d"; done | sort); do
+for d in $(for link in "$devices"/*; do readlink -f "$link"; done | sort); do
 	b=$(basename "$d") above=$(basename "$(dirname "$d")")
 	vendor=$(attr "$d/vendor") device=$(attr "$d/device") class=$(attr "$d/class")
 	echo "$b ${vendor#0x}:${device#0x} ${class#0x}"

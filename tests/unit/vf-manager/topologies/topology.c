@@ -75,7 +75,8 @@ static void make_parents(char *path)
 	}
 }
 
-static void path_of(const struct maker *m, char *buf, size_t size, const char *fmt, va_list ap)
+__attribute__((format(printf, 4, 0))) static void path_of(
+	const struct maker *m, char *buf, size_t size, const char *fmt, va_list ap)
 {
 	size_t n = (size_t)snprintf(buf, size, "%s/", m->root);
 
