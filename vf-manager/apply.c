@@ -142,8 +142,8 @@ static int consent(struct apply *a, struct err *e)
 					: "");
 	if (p->n_affected && !a->o->force)
 		return err_set(e, EBUSY,
-			"%s%s (then %s): say --force if that is wanted; nothing was changed",
-			p->step[p->affected->step].text, "", p->affected->consequence);
+			"%s; then %s: say --force if that is wanted; nothing was changed",
+			p->step[p->affected->step].text, p->affected->consequence);
 	return 0;
 }
 

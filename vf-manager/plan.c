@@ -289,13 +289,15 @@ static bool step_affects(const struct make *m, const struct vfm_step *step, unsi
 	       (step->kind == VFM_STEP_BIND || step->kind == VFM_STEP_RELEASE);
 }
 
-static int affected_add(
-	struct make *m, size_t step, const struct vf_state *vf, const struct vfm_usage *u)
+/* The first users of a step's VFs are in its text, all are in the plan. */
+#define USERS_IN_TEXT 2
+
+static int affected_add(struct make *m, size_t step, const struct vf_state *vf,
+	const struct vfm_usage *u, size_t nth)
 {
 	struct vfm_plan *p = m->p;
 	struct vfm_affected *a = grown(p->affected, p->n_affected, sizeof(*a));
 	struct vfm_step *s = &p->step[step];
-	bool first = !p->n_affected || a[p->n_affected - 1].step != step;
 
 	if (!a)
 		return -ENOMEM;
@@ -304,10 +306,13 @@ static int affected_add(
 	*a = (struct vfm_affected){.step = step, .vf = vf->f.bdf, .index = vf->f.index};
 	memcpy(a->text, u->text, sizeof(a->text));
 	memcpy(a->consequence, u->consequence, sizeof(a->consequence));
-	if (s->index < 0)
-		text_add(s->text, "%s VF %d %s", first ? ":" : ";", vf->f.index, u->text);
-	else
-		text_add(s->text, ": it is %s", u->text);
+	if (s->index >= 0)
+		text_add(s->text, ", in use: %s", u->text);
+	else if (nth < USERS_IN_TEXT)
+		text_add(
+			s->text, "%s VF %d (%.100s)", nth ? "," : ": in use", vf->f.index, u->text);
+	else if (nth == USERS_IN_TEXT)
+		text_add(s->text, ", ...");
 	return 0;
 }
 
@@ -335,13 +340,17 @@ static int affected_plan(struct make *m)
 	r = vfm_usage_many(m->v, b, n, u, &m->pf->why);
 	if (r < 0)
 		return err_wrap(&m->pf->why, r, "%s: who uses its VFs", m->name);
-	for (size_t j = m->pf->first; j < m->p->n_steps; j++)
-		for (size_t i = 0; i < n; i++)
-			if (u[i].uses && step_affects(m, &m->p->step[j], which[i])) {
-				r = affected_add(m, j, &s->vf[which[i]], &u[i]);
-				if (r < 0)
-					return r;
-			}
+	for (size_t j = m->pf->first; j < m->p->n_steps; j++) {
+		size_t nth = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			if (!u[i].uses || !step_affects(m, &m->p->step[j], which[i]))
+				continue;
+			r = affected_add(m, j, &s->vf[which[i]], &u[i], nth++);
+			if (r < 0)
+				return r;
+		}
+	}
 	return 0;
 }
 
