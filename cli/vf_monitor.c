@@ -252,7 +252,7 @@ static void print_details(const struct vfm_event *ev)
 	if (ev->before || ev->after)
 		printf(" %s -> %s", ev->before && *ev->before ? ev->before : "none",
 			ev->after && *ev->after ? ev->after : "none");
-	if (ev->kind == VFM_EVENT_SETTINGS && ev->function)
+	if ((ev->kind == VFM_EVENT_SETTINGS || ev->kind == VFM_EVENT_ADD) && ev->function)
 		print_settings(&ev->function->settings);
 	if (ev->text)
 		printf(": %s", ev->text);
