@@ -138,7 +138,7 @@ static int nodes_read(struct look *l)
 	for (int d = 0; d < l->n_disks; d++) {
 		for (size_t i = 0; i < l->n; i++)
 			if (bdf_equal(l->b[i], l->disk[d].bdf))
-				node_add(l, i, false, false, "/dev/", l->disk[d].name);
+				node_add(l, i, false, false, "/dev/", l->disk[d].node);
 	}
 	for (size_t i = 0; i < l->n_nodes; i++)
 		vfio &= l->node[i].vfio;

@@ -33,6 +33,21 @@ static int disk_function(struct vfm *v, const char *disk, struct bdf *ret)
 	return r;
 }
 
+/*
+ * A namespace that several controllers reach is hidden as nvme0c1n1 at each of them; what is mounted
+ * is nvme0n1, which belongs to none.
+ */
+static void head_name(const char *disk, char *buf, size_t size)
+{
+	unsigned subsystem, controller, ns;
+	int end = 0;
+
+	if (sscanf(disk, "nvme%uc%un%u%n", &subsystem, &controller, &ns, &end) == 3 && !disk[end])
+		snprintf(buf, size, "nvme%un%u", subsystem, ns);
+	else
+		snprintf(buf, size, "%s", disk);
+}
+
 int disks_read(struct vfm *v, const struct bdf *b, size_t n, struct disk **ret)
 {
 	_cleanup_names_ char **names = NULL;
@@ -54,27 +69,13 @@ int disks_read(struct vfm *v, const struct bdf *b, size_t n, struct disk **ret)
 			if (!bdf_equal(b[i], at))
 				continue;
 			list[found].bdf = at;
+			head_name(*name, list[found].node, VFM_NAME_MAX);
 			snprintf(list[found++].name, VFM_NAME_MAX, "%s", *name);
 			break;
 		}
 	}
 	*ret = ptr_steal(list);
 	return (int)found;
-}
-
-/*
- * A namespace that several controllers reach is hidden as nvme0c1n1 at each of them; what is mounted
- * is nvme0n1, which belongs to none.
- */
-static void head_name(const char *disk, char *buf, size_t size)
-{
-	unsigned subsystem, controller, ns;
-	int end = 0;
-
-	if (sscanf(disk, "nvme%uc%un%u%n", &subsystem, &controller, &ns, &end) == 3 && !disk[end])
-		snprintf(buf, size, "nvme%un%u", subsystem, ns);
-	else
-		snprintf(buf, size, "%s", disk);
 }
 
 static bool is_mounted(struct vfm *v, const char *disk, char *where, size_t size)
@@ -126,11 +127,11 @@ static bool is_claimed(struct vfm *v, const char *disk)
 
 void disk_use(struct vfm *v, const struct disk *d, char *buf, size_t size)
 {
-	char disk[VFM_NAME_MAX], path[PATH_MAX], where[128];
+	const char *disk = d->node;
+	char path[PATH_MAX], where[128];
 	_cleanup_names_ char **holders = NULL;
 
 	*buf = '\0';
-	head_name(d->name, disk, sizeof(disk));
 	snprintf(path, sizeof(path), CLASS "/%s/holders", disk);
 	if (is_mounted(v, disk, where, sizeof(where)))
 		snprintf(buf, size, "mounted on %s", where);

@@ -21,6 +21,7 @@ int addresses_read(struct vfm *v, struct address **ret, struct err *e);
 struct disk {
 	struct bdf bdf; /* whose it is */
 	char name[VFM_NAME_MAX];
+	char node[VFM_NAME_MAX]; /* in /dev; another name where several controllers reach it */
 };
 
 /* All of this machine that are behind a PCI function of @b[0..n); free *ret. The number or -errno. */

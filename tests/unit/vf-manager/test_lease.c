@@ -568,6 +568,13 @@ static void use_disk_open(void)
 	fake_hold(&k, 9, "dd\n", "/dev/nvme1n1");
 }
 
+static void use_multipath_open(void)
+{
+	disk("nvme0c1n1");
+	fake_puts(&k, "dev/nvme0n1", "");
+	fake_hold(&k, 9, "dd\n", "/dev/nvme0n1");
+}
+
 static pid_t lease_holder;
 
 static void use_lease(void)
@@ -621,6 +628,7 @@ static const struct use {
 	{"holder", use_holder, VFM_USE_CHILD, "nvme1n1 is part of dm-3", "nvme1n1 goes"},
 	{"multipath", use_multipath, VFM_USE_CHILD, "is mounted on /data", "goes"},
 	{"disk open", use_disk_open, VFM_USE_CHILD, "/dev/nvme1n1 is open by dd (process 9)", "dd"},
+	{"multipath open", use_multipath_open, VFM_USE_CHILD, "/dev/nvme0n1 is open by dd", "dd"},
 	{"lease", use_lease, VFM_USE_LEASE, "leased by vm7 (process", "loses what it leased"},
 	{"cni", use_cni, VFM_USE_CLAIM, "sriov-cni gave it to /run/netns/cni-1", "loses it"},
 	{"cni pci", use_cni_pci, VFM_USE_CLAIM, "sriov-cni gave it", "loses it"},
