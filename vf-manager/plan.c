@@ -338,8 +338,18 @@ static int affected_plan(struct make *m)
 	if (!n)
 		return 0;
 	r = vfm_usage_many(m->v, b, n, u, &m->pf->why);
-	if (r < 0)
+	/* A recorded machine has no network to ask: then each may be in use. */
+	if (r == -EOPNOTSUPP) {
+		m->pf->why = (struct err){0};
+		for (size_t i = 0; i < n; i++) {
+			u[i] = (struct vfm_usage){.uses = VFM_USE_ADDRESS};
+			snprintf(u[i].text, sizeof(u[i].text), "by whom cannot be seen here");
+			snprintf(u[i].consequence, sizeof(u[i].consequence),
+				"whoever uses it loses it");
+		}
+	} else if (r < 0) {
 		return err_wrap(&m->pf->why, r, "%s: who uses its VFs", m->name);
+	}
 	for (size_t j = m->pf->first; j < m->p->n_steps; j++) {
 		size_t nth = 0;
 

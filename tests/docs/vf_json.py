@@ -105,6 +105,16 @@ def machine(path, root):
         r = run(root, "plan", "--json", "-", stdin=json.dumps({"pfs": [p]}).encode())
         check(r.returncode == 0 and json.loads(r.stdout)["steps"] == [],
               f"{name}: plan of what show printed: {r.stdout.decode()} {r.stderr.decode()}")
+        other = {"pfs": [{"pf": p["pf"], "num-vfs": 1, "vfs": [{"index": 0, "driver": "vfio-pci"}]},
+                         {"pf": "nosuch0"}]}
+        for verb in ("plan", "diff"):
+            r = run(root, verb, "--json", "-", stdin=json.dumps(other).encode())
+            check(r.returncode == 1, f"{name}: {verb} of a PF that is not there: {r.returncode}")
+            validate(f"{name}: {verb}", f"{BASE}vf-{verb}.json", json.loads(r.stdout))
+        r = run(root, "diff", "--json", "-", stdin=json.dumps({"pfs": other["pfs"][:1]}).encode())
+        data = json.loads(r.stdout)
+        check(data["pfs"][0]["error"] if r.returncode == 1 else r.returncode == 7 and data["differences"],
+              f"{name}: diff: {r.returncode} {data}")
     for f in [x for x in everything if x["kind"] == "other"]:
         one = fetch(f"{name}: show {f['bdf']}", BASE + "vf-show.json", root, "show", "--json", f["bdf"])
         check(one["pfs"] == [] and one["status"]["functions"][0]["bdf"] == f["bdf"],
@@ -122,6 +132,12 @@ def machine(path, root):
         check(r.returncode == 0 and b"\033" not in r.stdout, f"{name}: {args}: {r.stderr.decode()}")
 
 
+try:
+    import yaml
+    with open(os.path.join(source, "docs/examples/vf.yaml"), encoding="utf-8") as example:
+        validate("docs/examples/vf.yaml", BASE + "vf-file.json", yaml.safe_load(example))
+except ImportError:
+    pass
 for topology in sorted(glob.glob(os.path.join(source, "tests/unit/vf-manager/topologies/*.topo"))):
     with tempfile.TemporaryDirectory() as tree:
         machine(topology, tree)
