@@ -184,6 +184,35 @@ static json_t *predicted_json(const struct shown *s)
 	return all;
 }
 
+/* By VF; rates in bytes/s, as devlink has them. */
+static json_t *ports_json(const struct shown *s)
+{
+	json_t *all;
+
+	if (!s->port)
+		return json_null();
+	all = json_array();
+	for (unsigned i = 0; i < s->f.num_vfs; i++) {
+		const struct vfm_port *p = &s->port[i];
+		const uint8_t *m = p->mac;
+		char mac[18] = "";
+
+		snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3],
+			m[4], m[5]);
+		json_array_append_new(all,
+			p->there ? json_pack("{s:i, s:I, s:o, s:o, s:o}", "vf", (int)i, "port",
+					   (json_int_t)p->index, "hw_addr",
+					   p->has_mac ? json_string(mac) : json_null(), "tx_share",
+					   p->has_rate ? json_integer((json_int_t)p->tx_share)
+						       : json_null(),
+					   "tx_max",
+					   p->has_rate ? json_integer((json_int_t)p->tx_max)
+						       : json_null())
+				 : json_null());
+	}
+	return all;
+}
+
 static json_t *status_json(const struct shown *s)
 {
 	json_t *o = function_json(&s->f, s->lease);
@@ -204,6 +233,7 @@ static json_t *status_json(const struct shown *s)
 	if (s->f.kind == VFM_PF) {
 		json_object_set_new(o, "eswitch",
 			s->eswitch < 0 ? json_null() : json_string(vfm_eswitch_name(s->eswitch)));
+		json_object_set_new(o, "ports", ports_json(s));
 		json_object_set_new(o, "predicted_vfs", predicted_json(s));
 	}
 	return o;

@@ -26,8 +26,10 @@ struct show {
 static void show_finish(struct show *s)
 {
 	for (size_t i = 0; i < s->n_pfs; i++) {
-		for (size_t j = 0; j < s->pf[i].n; j++)
+		for (size_t j = 0; j < s->pf[i].n; j++) {
 			free(s->pf[i].fn[j].selectors);
+			free(s->pf[i].fn[j].port);
+		}
 		free(s->pf[i].fn);
 	}
 	for (size_t i = 0; i < s->n_other; i++)
@@ -60,6 +62,18 @@ static const struct vfm_group *group_of(struct vfm *v, struct show *s, const str
 	return s->group[s->n_groups++] = g;
 }
 
+/* The ports of its VFs, where it has them. */
+static struct vfm_port *ports_of(struct vfm *v, const struct vfm_function *pf)
+{
+	struct vfm_port *port = calloc(pf->num_vfs + 1, sizeof(*port));
+
+	if (port && vfm_ports_get(v, pf->bdf, port, pf->num_vfs, NULL) < 0) {
+		free(port);
+		port = NULL;
+	}
+	return port;
+}
+
 /* What is not in struct vfm_function. */
 static void shown_fill(struct vfm *v, struct show *s, struct shown *to)
 {
@@ -74,6 +88,8 @@ static void shown_fill(struct vfm *v, struct show *s, struct shown *to)
 	to->n_selectors = vfm_selectors(v, to->f.bdf, &to->selectors);
 	if (to->f.kind == VFM_PF && vfm_eswitch_get(v, to->f.bdf, &mode, NULL) == 0)
 		to->eswitch = (int)mode;
+	if (to->eswitch == VFM_ESWITCH_SWITCHDEV)
+		to->port = ports_of(v, &to->f);
 	if (to->f.kind == VFM_PF)
 		vfm_pool_get(v, to->f.bdf, to->pool);
 }

@@ -21,8 +21,9 @@ struct shown {
 	const struct vfm_group *group;       /* NULL: in none */
 	char (*selectors)[VFM_SELECTOR_MAX]; /* owned; of PFs and others, not of VFs */
 	int n_selectors;
-	int eswitch;                   /* enum vfm_eswitch; -1: no such switch */
-	char pool[VFM_NAME_MAX];       /* of a PF; "" = none */
+	int eswitch;             /* enum vfm_eswitch; -1: no such switch */
+	struct vfm_port *port;   /* owned; of a PF in switchdev mode, num_vfs of them; or NULL */
+	char pool[VFM_NAME_MAX]; /* of a PF; "" = none */
 	const struct vfm_lease *lease; /* NULL: none, or not to be seen */
 };
 
