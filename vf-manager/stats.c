@@ -63,10 +63,19 @@ static bool symbol_parse(char *line, char **ret_name, char **ret_module)
 	return true;
 }
 
+/* "ixgbe_ndo_get_vf_stats", "ionic_get_vf_stat"; not "ice_set_vf_state_dis". */
+static bool is_stats_call(const char *name)
+{
+	static const char call[] = "get_vf_stat";
+	const char *at = strstr(name, call);
+
+	return at && at[strlen(call)] != 'e';
+}
+
 /*
  * Has @driver a call that counts for VFs? The kernel fills in zeros where it has none and does not
  * say so; but a function's name is in the table of symbols, and all drivers in the kernel's sources
- * that have this call have "vf_stat" in its name.
+ * that have this call have "get_vf_stat" in its name.
  */
 static enum vfm_tri driver_counts(struct vfm *v, const char *driver)
 {
@@ -95,7 +104,7 @@ static enum vfm_tri driver_counts(struct vfm *v, const char *driver)
 		if (!*module && strncmp(name, driver, strlen(driver)))
 			continue;
 		any = true;
-		found = strstr(name, "vf_stat");
+		found = is_stats_call(name);
 	}
 	fclose(f);
 	if (found)

@@ -1,7 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Every setting of a VF, and devlink's modes, ports and rates, by our messages against a kernel: that of
-# the lab has netdevsim, a network card in software that takes all of them.
+# Every setting of a VF, and devlink's modes, ports and rates, by our messages against a kernel that has
+# netdevsim, a network card in software that takes all of them. Debian's kernels are built without
+# it (CONFIG_NETDEVSIM is not set in 6.1 and 6.12): there this asks devlink about igb, which it does not
+# know, and reports the rest as skipped.
 # shellcheck disable=SC2154
 # shellcheck source=tests/lib/vf.sh
 . "${0%/*}/../lib/vf.sh"
@@ -33,7 +35,15 @@ probe()
 	ok "$1" exits 0
 }
 
-modprobe netdevsim || skip "the lab's kernel has no netdevsim"
+# A driver that is not in devlink at all.
+vf set "$(by_driver igb)" eswitch=switchdev
+ok "igb has no eswitch" exits 1
+ok "and that is said" says "no such switch"
+
+if ! modprobe -q netdevsim; then
+	[ "$failures" = 0 ] || done_testing
+	skip "the lab's kernel has no netdevsim; what igb could show is as it should be"
+fi
 mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug
 
 device 1 4
@@ -44,8 +54,4 @@ probe "252 VFs" 2 252 many
 device 3 1000
 probe "1000 VFs" 3 1000 many
 
-# A driver that is not in devlink at all.
-vf set "$(by_driver igb)" eswitch=switchdev
-ok "igb has no eswitch" exits 1
-ok "and that is said" says "no such switch"
 done_testing

@@ -73,6 +73,8 @@ static const struct {
 } symbols[] = {
 	{"0 t igb_open\t[igb]\n0 t igb_ndo_set_vf_mac\t[igb]\n", VFM_NO},
 	{"0 t igb_open\t[igb]\n0 t igb_get_vf_stats\t[igb]\n", VFM_YES},
+	{"0 t igb_set_vf_state\t[igb]\n0 t igb_get_vf_state\t[igb]\n", VFM_NO},
+	{"0 t igb_get_vf_stat\t[igb]\n", VFM_YES},
 	{"0 t ice_get_vf_stats\t[ice]\n0 t igb_open\t[igb]\n", VFM_NO},
 	{"0 T get_vf_stats\n0 t igb_open\t[igb]", VFM_NO},
 	/* Nothing of the driver's own was to be seen. */
