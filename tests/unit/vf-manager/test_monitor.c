@@ -298,6 +298,8 @@ static void on_event(void *arg, const struct vfm_event *ev)
 			story + n, sizeof(story) - n, " %s>%s", ev->before, ev->after);
 	if (ev->lease)
 		n += (size_t)snprintf(story + n, sizeof(story) - n, " by %s", ev->lease->owner);
+	if (ev->holder.pid)
+		n += (size_t)snprintf(story + n, sizeof(story) - n, " open by %s", ev->holder.comm);
 	if (ev->cause)
 		n += (size_t)snprintf(story + n, sizeof(story) - n, " (%s)", ev->cause->id);
 	snprintf(story + n, sizeof(story) - n, "\n");
@@ -816,6 +818,24 @@ START_TEST(a_gap_in_the_kernel_log_is_a_loss)
 }
 END_TEST
 
+START_TEST(dma_fault_without_a_lease_names_who_has_the_device_open)
+{
+	static const char rec[] =
+		"3,10,1,-;DMAR: [DMA Read NO_PASID] Request device [01:10.0] "
+		"fault addr 0x1000 [fault reason 0x06] PTE Read access is not set\n";
+	struct vfm_function f;
+	char node[64];
+
+	ck_assert_int_eq(vfm_carve(v, pf, 1, 0, NULL, &e), 0);
+	ck_assert_msg(vfm_bind(v, vf0, "vfio-pci", 0, &e) == 0, "%s", e.text);
+	ck_assert_int_eq(function_read(v, vf0, &f), 0);
+	snprintf(node, sizeof(node), "/dev/vfio/%d", f.iommu_group);
+	fake_hold(&k, 412, "vm1", node);
+	ck_assert_int_gt(send(kmsg_fd, rec, sizeof(rec) - 1, 0), 0);
+	run_until("dma-fault 0000:01:10.0 open by vm1");
+}
+END_TEST
+
 START_TEST(a_pf_that_vanishes_while_it_is_read_is_told_as_gone)
 {
 	fake_remove(&k, "sys/bus/pci/devices/0000:01:00.0");
@@ -871,6 +891,7 @@ int main(void)
 	tcase_add_test(whole, leases_are_seen_as_they_are_taken_and_left);
 	tcase_add_test(whole, a_loss_is_said_and_all_is_told_that_had_changed);
 	tcase_add_test(whole, a_gap_in_the_kernel_log_is_a_loss);
+	tcase_add_test(whole, dma_fault_without_a_lease_names_who_has_the_device_open);
 	tcase_add_test(whole, a_pf_that_vanishes_while_it_is_read_is_told_as_gone);
 
 	srunner_run_all(sr, CK_ENV);
