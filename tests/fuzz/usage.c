@@ -20,8 +20,7 @@
 #include "vf-manager/numa.h"
 #include "vf-manager/usage_parts.h"
 
-#define BDF     "0000:01:10.0"
-#define BDF_DIR "sys/bus/pci/devices/" BDF
+#define BDF "0000:01:10.0"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -65,8 +64,8 @@ static const char *root(void)
 {
 	static char path[64];
 	static const char *const dirs[] = {"sys", "sys/bus", "sys/bus/pci", "sys/bus/pci/devices",
-		BDF_DIR, "run", "run/vf", "run/vf/lease", "run/libvirt", "run/libvirt/qemu",
-		"sys/devices", "sys/devices/system", "sys/devices/system/node",
+		"sys/bus/pci/devices/0000:01:10.0", "run", "run/vf", "run/vf/lease", "run/libvirt",
+		"run/libvirt/qemu", "sys/devices", "sys/devices/system", "sys/devices/system/node",
 		"sys/devices/system/node/node0"};
 	char p[160];
 
