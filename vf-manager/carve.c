@@ -304,8 +304,8 @@ static int carve_locked(struct vfm *v, struct carve *c, struct err *e)
 	if (function_read(v, c->pf.bdf, &c->pf) < 0)
 		return err_set(e, ENODEV, "no such PCI function ('viaduct vf list' shows them)");
 	r = check_pf(v, c, e);
-	/* Before anything that may wait for the device's lock. */
-	if (r == 0 && c->pf.num_vfs != c->want)
+	/* Before anything that may wait for the device's lock; who forces it is told once, below. */
+	if (r == 0 && c->pf.num_vfs != c->want && !(c->flags & VFM_CARVE_FORCE))
 		r = refuse_destroy(v, c, e);
 	if (r == 0)
 		r = lock_domain(v, c->pf.bdf, true, e);
