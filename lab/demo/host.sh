@@ -52,10 +52,25 @@ groups_differ()
 row "an IOMMU group for each VF" "groups $(for vf in "${vfs[@]}"; do group_of "$vf"; done | xargs)" \
 	groups_differ
 
-for i in 0 1 2; do
-	viaduct vf set "${vfs[i]}" "mac=${macs[i]}" >&2
-	viaduct vf bind "${vfs[i]}" vfio-pci >&2
-done
+# The rest is written down, once: what is there already is not done again.
+cat >"$work/vf.yaml" <<END
+pfs:
+- pf: "$pf"
+  num-vfs: 3
+  vfs:
+  - {index: 0, mac: "${macs[0]}", driver: vfio-pci}
+  - {index: 1, mac: "${macs[1]}", driver: vfio-pci}
+  - {index: 2, mac: "${macs[2]}", driver: vfio-pci}
+END
+viaduct vf plan "$work/vf.yaml" >"$work/plan"
+cat "$work/plan" >&2
+start=$(ms)
+viaduct vf apply "$work/vf.yaml" >&2
+rc=$?
+row "apply a file: addresses, vfio-pci" "$(grep -c . "$work/plan") lines of plan, $(($(ms) - start)) ms" test $rc = 0
+viaduct vf diff "$work/vf.yaml" >"$work/diff"
+rc=$?
+row "nothing left to apply" "vf diff: status $rc" test $rc = 0
 netdev=$(ls "$dev/$pf/net")
 # Read back by another tool.
 macs_set()
@@ -69,6 +84,19 @@ macs_set()
 row "set the VFs' MACs" "${macs[*]}" macs_set
 row "bind the VFs to vfio-pci" "${vfs[*]}" drivers_are vfio-pci "${vfs[@]}"
 ip addr add "$pf_ip/24" dev "$netdev"
+
+# VERDICT of a VF, and what doctor finds that would keep a guest from having it
+for i in 0 1 2; do
+	viaduct vf isolate "${vfs[i]}" >"$work/isolate.$i"
+	echo $? >>"$work/isolate.rc"
+done
+head -n 20 "$work/isolate.0" >&2
+row "is each VF isolated?" "$(grep -ohE 'PASS|WARN|FAIL' "$work"/isolate.[012] | sort | uniq -c | xargs)" \
+	test "$(sort -u "$work/isolate.rc")" = 0
+viaduct doctor --for "${vfs[0]}" >"$work/doctor"
+rc=$?
+row "doctor --for ${vfs[0]}" "$(grep -oE 'PASS|WARN|FAIL|SKIP' "$work/doctor" | sort | uniq -c | xargs)" \
+	test -s "$work/doctor" -a "$(grep -c FAIL "$work/doctor")" = 0
 
 # ---- the switch ----
 
@@ -138,6 +166,14 @@ if [ $bad != 0 ]; then
 	exit 1
 fi
 
+viaduct vf lease list >"$work/leases"
+cat "$work/leases" >&2
+row "the guests have their VFs' leases" "alpha ${vfs[0]}, beta ${vfs[1]}" \
+	eval 'grep "${vfs[0]}" "$work/leases" | grep -q alpha && grep "${vfs[1]}" "$work/leases" | grep -q beta'
+said=$(viaduct vf carve "$pf" 0 2>&1)
+rc=$?
+echo "$said" >&2
+row "taking the VFs away is refused" "vf carve 0: status $rc" test $rc = 3 -a "$(cat "$dev/$pf/sriov_numvfs")" = 3
 for i in 0 1; do
 	name=$([ $i = 0 ] && echo alpha || echo beta)
 	row "guest $name drives its VF" "$(answer $name driver), $(answer $name mac)" \
