@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # INTx: a device that has nothing else at ten thousand interrupts, drivers that use nothing else, two
 # devices on one pin, and switching among the kinds.
-# shellcheck disable=SC2012,SC2016,SC2154
+# shellcheck disable=SC2012,SC2016,SC2034,SC2154
 # shellcheck source=tests/lib/run.sh
 . "${0%/*}/../lib/run.sh"
 in_lab --nic igb --nic e1000 --nic e1000e --nvme-vfs 1

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154,SC2317
+# shellcheck disable=SC2034,SC2154,SC2317
 # Guests of ours on the switches of others: Open vSwitch with DPDK (NORMAL), then DPDK's testpmd, which
 # carries frames from one guest to the other, then our own. The guests stay up while one is killed under
 # their traffic and the next takes its place: pings and files with verified content go over each.
