@@ -93,6 +93,7 @@ class Guest:
             if select.select([self.process.stdout], [], [], left)[0]:
                 data = os.read(self.process.stdout.fileno(), 65536)
                 if not data:
+                    self.said = self.ended()
                     return None
                 self.log.write(data.decode(errors="replace"))
                 self.log.flush()
@@ -100,6 +101,15 @@ class Guest:
         self.said, self.text = self.text[:m.start()].replace("\r", ""), self.text[m.end():]
         self.next += 1
         return int(m.group(1))
+
+    def ended(self):
+        """What is known of a QEMU that has closed its console."""
+        try:
+            status = self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            status = "still there"
+        with open(self.log.name, errors="replace") as f:
+            return f"{self.name}: QEMU ended with status {status}: {f.read()[-1500:]}"
 
     def tell(self, command):
         self.process.stdin.write(command.encode() + b"\n")
