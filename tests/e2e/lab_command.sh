@@ -32,6 +32,22 @@ lab_run -- cat <"$scratch/data"
 equal "$status" 0 "exit status"
 holds "output differs from input" cmp "$scratch/data" "$out"
 
+it "boots anew when a boot hangs"
+cat >"$scratch/late-qemu" <<'END'
+#!/bin/sh
+echo boot >>"$LATE"
+[ "$(wc -l <"$LATE")" -gt 1 ] || exec sleep 600
+exec qemu-system-x86_64 "$@"
+END
+chmod +x "$scratch/late-qemu"
+LATE=$scratch/boots VIADUCT_LAB_BOOT=1 VIADUCT_QEMU=$scratch/late-qemu lab_run --nic igb -- sh -c 'echo here; cat' <<<"input"
+equal "$status" 0 "exit status"
+equal "$(cat "$out")" "here
+input" "output"
+# The second, of two seconds, may have been enough.
+matches "$(wc -l <"$scratch/boots")" '^[23]$' "boots"
+nothing_left
+
 it "ends when the reader of its output does"
 {
 	timeout 120 viaduct lab run -- yes 9>&-
