@@ -101,7 +101,13 @@ for round in $(seq 20); do
 	[ "$round" = 3 ] && free=$(free_kb) files=$(files)
 done
 equal "$(figure "$scratch/tiny.json" map_bytes)" 268435456 "bytes mapped for DMA"
-holds "lost $((free - $(free_kb))) kB of memory in 17 rounds" test $((free - $(free_kb))) -lt 12000
+# What the kernel frees later (RCU, its workers) is given the time; what leaked stays away.
+for _ in $(seq 20); do
+	lost=$((free - $(free_kb)))
+	[ "$lost" -lt 12000 ] && break
+	sleep 0.5
+done
+holds "lost $lost kB of memory in 17 rounds" test "$lost" -lt 12000
 holds "$(($(files) - files)) more open files" test $(($(files) - files)) -lt 64
 equal "$(find /sys/kernel/debug/kvm -mindepth 1 -maxdepth 1 -type d | wc -l)" 0 "VMs left in KVM"
 clean
