@@ -88,9 +88,7 @@ void vectors_stats(struct assigned *a, unsigned int *ret_armed, uint64_t *ret_ho
 	pthread_mutex_lock(&v->lock);
 	for (unsigned int i = 0; i < v->armed; i++)
 		armed += v->fds[i] >= 0;
-	*ret_armed = armed;
-	if (v->index == VFIO_PCI_INTX_IRQ_INDEX)
-		armed = 1;
+	*ret_armed = v->index == VFIO_PCI_INTX_IRQ_INDEX ? 1 : armed;
 	*ret_host_irqs = v->past + (v->index >= 0 ? host_irqs(a) : 0);
 	pthread_mutex_unlock(&v->lock);
 }

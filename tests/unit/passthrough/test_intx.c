@@ -143,7 +143,11 @@ static void eoi(void)
 
 START_TEST(pin_and_line_are_shown_and_armed_at_once)
 {
+	struct assigned_stats s;
+
 	open_ok();
+	assigned_stats(h->a, &s);
+	ck_assert_uint_eq(s.vectors_armed, 1);
 	ck_assert_uint_eq(cfg_get(h, PCI_INTERRUPT_PIN, 1), 1);
 	ck_assert_uint_eq(cfg_get(h, PCI_INTERRUPT_LINE, 1), PIN);
 	ck_assert_int_eq(h->armed_index, VFIO_PCI_INTX_IRQ_INDEX);
