@@ -76,23 +76,19 @@ static int irq_set(
 	return d->sys->ioctl(d->sys->ctx, d->at.fd, VFIO_DEVICE_SET_IRQS, &set);
 }
 
-int vdev_irq_arm(struct vdev *d, unsigned int index, unsigned int start, unsigned int count,
-	const int *fds, struct err *e)
+/* Lend the kernel @count eventfds for @action. The caller has checked the range. */
+static int irq_set_fds(struct vdev *d, uint32_t action, unsigned int index, unsigned int start,
+	unsigned int count, const int *fds)
 {
 	_cleanup_free_ struct vfio_irq_set *set = NULL;
-	size_t size;
-	int r;
+	size_t size = sizeof(*set) + count * sizeof(int32_t); /* count <= VDEV_MAX_VECTORS */
 
-	r = irq_check(d, index, start, count, e);
-	if (r < 0)
-		return r;
-	size = sizeof(*set) + count * sizeof(int32_t); /* count <= VDEV_MAX_VECTORS */
 	set = calloc(1, size);
 	if (!set)
-		return err_sys(e, ENOMEM, "%s: arm %s", d->name, irq_names[index]);
+		return -ENOMEM;
 	*set = (struct vfio_irq_set){
 		.argsz = (uint32_t)size,
-		.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+		.flags = VFIO_IRQ_SET_DATA_EVENTFD | action,
 		.index = index,
 		.start = start,
 		.count = count,
@@ -102,7 +98,17 @@ int vdev_irq_arm(struct vdev *d, unsigned int index, unsigned int start, unsigne
 
 		memcpy(set->data + i * sizeof(fd), &fd, sizeof(fd));
 	}
-	r = d->sys->ioctl(d->sys->ctx, d->at.fd, VFIO_DEVICE_SET_IRQS, set);
+	return d->sys->ioctl(d->sys->ctx, d->at.fd, VFIO_DEVICE_SET_IRQS, set);
+}
+
+int vdev_irq_arm(struct vdev *d, unsigned int index, unsigned int start, unsigned int count,
+	const int *fds, struct err *e)
+{
+	int r = irq_check(d, index, start, count, e);
+
+	if (r < 0)
+		return r;
+	r = irq_set_fds(d, VFIO_IRQ_SET_ACTION_TRIGGER, index, start, count, fds);
 	/* For MSI and MSI-X a positive answer is the number of vectors it could get instead. */
 	if (r > 0)
 		return err_set(e, ENOSPC,
@@ -117,22 +123,11 @@ int vdev_irq_arm(struct vdev *d, unsigned int index, unsigned int start, unsigne
 
 int vdev_irq_unmask_fd(struct vdev *d, int fd, struct err *e)
 {
-	uint32_t buf[(sizeof(struct vfio_irq_set) + sizeof(int32_t)) / sizeof(uint32_t)];
-	struct vfio_irq_set *set = (struct vfio_irq_set *)buf;
-	int32_t val = fd;
-	int r;
+	int r = irq_check(d, VFIO_PCI_INTX_IRQ_INDEX, 0, 1, e);
 
-	r = irq_check(d, VFIO_PCI_INTX_IRQ_INDEX, 0, 1, e);
 	if (r < 0)
 		return r;
-	*set = (struct vfio_irq_set){
-		.argsz = sizeof(buf),
-		.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK,
-		.index = VFIO_PCI_INTX_IRQ_INDEX,
-		.count = 1,
-	};
-	memcpy(set->data, &val, sizeof(val));
-	r = d->sys->ioctl(d->sys->ctx, d->at.fd, VFIO_DEVICE_SET_IRQS, set);
+	r = irq_set_fds(d, VFIO_IRQ_SET_ACTION_UNMASK, VFIO_PCI_INTX_IRQ_INDEX, 0, 1, &fd);
 	if (r < 0)
 		return err_sys(e, -r, "%s: lend the kernel an eventfd that unmasks INTx", d->name);
 	return 0;

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/holder.h"
@@ -161,7 +160,8 @@ static int group_open(struct ioas *io, const char *node)
 	int r = io->sys->open(io->sys->ctx, node, O_RDWR | O_CLOEXEC);
 
 	for (int i = 0; r == -EBUSY && i < 10; i++) {
-		usleep(5000);
+		if (io->sys->pause)
+			io->sys->pause(io->sys->ctx, 5);
 		r = io->sys->open(io->sys->ctx, node, O_RDWR | O_CLOEXEC);
 	}
 	return r;
