@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "irqremap/internal.h"
+#include "irqremap/message.h"
 
 /* Register window, DS §3.1; EOIR from ICH2 §9.5.5. */
 #define IOREGSEL 0x00
@@ -63,15 +64,6 @@ enum rte_mode {
 	RTE_RESERVED_6,
 	RTE_EXTINT,
 };
-
-/* Message fields, Intel SDM vol. 3 §10.11. */
-#define MSI_BASE       0xfee00000u
-#define MSI_EXT_SHIFT  4
-#define MSI_REDIRECT   (1u << 3)
-#define MSI_LOGICAL    (1u << 2)
-#define MSI_LEVEL      (1u << 15)
-#define MSI_ASSERT     (1u << 14)
-#define MSI_MODE_SHIFT 8
 
 struct pin_eoi {
 	ioapic_eoi_fn fn;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "irqremap/irte.h"
 
+#include "irqremap/message.h"
+
 /* Request, VT-d §5.1.2.2. */
 #define REQ_FORMAT    (1u << 4)
 #define REQ_SHV       (1u << 3) /* subhandle valid */
@@ -21,15 +23,6 @@
 
 enum { SVT_NONE, SVT_ID, SVT_BUS, SVT_RESERVED };
 enum { MODE_RESERVED_3 = 3, MODE_RESERVED_6 = 6 };
-
-/* Intel SDM vol. 3 §10.11. */
-#define MSI_BASE       0xfee00000u
-#define MSI_DEST_SHIFT 12
-#define MSI_REDIRECT   (1u << 3)
-#define MSI_LOGICAL    (1u << 2)
-#define MSI_MODE_SHIFT 8
-#define MSI_ASSERT     (1u << 14)
-#define MSI_LEVEL      (1u << 15)
 
 bool irte_is_request(struct irq_msi m)
 {

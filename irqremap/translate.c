@@ -6,10 +6,7 @@
 #include <errno.h>
 
 #include "irqremap/internal.h"
-
-/* Intel SDM vol. 3 §10.11.1: bits 31:20 of a message address are 0xfee. */
-#define MSI_ADDR_MASK 0xfffffffffff00000ull
-#define MSI_ADDR_BASE 0xfee00000ull
+#include "irqremap/message.h"
 
 int irq_translate(
 	struct irq_router *r, uint16_t rid, struct irq_msi in, bool request, struct irq_msi *ret)
@@ -18,7 +15,7 @@ int irq_translate(
 	 * On hardware such a write goes to memory, or is refused by the IOMMU, but interrupts
 	 * nobody. KVM would take it: without x2APIC ids it looks at bits 19:2 of the address only.
 	 */
-	if ((in.addr & MSI_ADDR_MASK) != MSI_ADDR_BASE) {
+	if ((in.addr & MSI_ADDR_MASK) != MSI_BASE) {
 		/* 0 is what Linux leaves when it frees a vector: nothing to warn of. */
 		if (in.addr)
 			log_guest(&r->not_msi,

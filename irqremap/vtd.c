@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "irqremap/vtd_priv.h"
 
 /* ---- translation ---- */
@@ -86,7 +87,7 @@ static const struct {
 
 static void plain_write(struct vtd *v, unsigned int off, uint32_t val)
 {
-	for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
 		if (plain[i].off == off)
 			*vtd_reg(v, off) = val & plain[i].mask;
 }
@@ -100,8 +101,7 @@ static unsigned int command(struct vtd *v, uint32_t val)
 	uint64_t irta = vtd_reg64(v, VTD_IRTA);
 	unsigned int todo = 0;
 
-	*gsts = (*gsts & (CMD_SRTP | CMD_SIRTP)) | (val & (CMD_TE | CMD_QIE | CMD_IRE | CMD_CFI)) |
-		(val & (CMD_SRTP | CMD_SIRTP));
+	*gsts = (before & CMD_ONCE) | (val & (CMD_ONCE | CMD_SWITCHES));
 	if (val & CMD_SIRTP) {
 		v->table = irta & PAGE_ADDR;
 		v->entries = 2u << (irta & IRTA_SIZE);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Fault records and the two interrupts the unit itself raises: VT-d §7. */
+#include "irqremap/message.h"
 #include "irqremap/vtd_priv.h"
 
 /* Offsets from an event's control register. */
@@ -16,7 +17,7 @@ static void event_send(struct vtd *v, unsigned int ctl)
 		.data = *vtd_reg(v, ctl + EVENT_DATA),
 	};
 
-	if ((m.addr & 0xfff00000u) == 0xfee00000u)
+	if ((*vtd_reg(v, ctl + EVENT_ADDR) & MSI_ADDR_MASK) == MSI_BASE)
 		irq_router_inject(v->router, &m);
 }
 

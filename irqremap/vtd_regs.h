@@ -46,6 +46,9 @@
 #define CMD_IRE   (1u << 25)
 #define CMD_SIRTP (1u << 24)
 #define CMD_CFI   (1u << 23)
+/* What is said once and its status stays, and what is on as long as it is written so. */
+#define CMD_ONCE     (CMD_SRTP | CMD_SIRTP)
+#define CMD_SWITCHES (CMD_TE | CMD_QIE | CMD_IRE | CMD_CFI)
 
 #define FSTS_PFO (1u << 0)
 #define FSTS_PPF (1u << 1)
