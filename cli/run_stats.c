@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "irqremap/vtd.h"
 #include "devices/vhost_user.h"
+#include "irqremap/vtd.h"
 
 struct stats_file {
 	char *path, *tmp;

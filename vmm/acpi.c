@@ -9,6 +9,7 @@
 #include "irqremap/irqremap.h"
 #include "vmm/acpi.h"
 #include "vmm/layout.h"
+#include "vmm/x86.h"
 #include "vmm/dsdt.hex" /* dsdt_aml_code[], made by iasl */
 
 /* What the DSDT reads at run time: OperationRegion INFO in dsdt.asl. */
@@ -221,7 +222,7 @@ static uint64_t fadt_put(struct acpi_area *a, uint64_t dsdt)
 /* An 8-bit entry can name neither APIC ids above 254 nor as many processors. */
 static bool madt_needs_x2apic(unsigned int uid, uint32_t apic_id)
 {
-	return apic_id >= 255 || uid >= 255;
+	return apic_id >= APIC_ID_BROADCAST || uid >= APIC_ID_BROADCAST;
 }
 
 static size_t madt_size(const struct acpi_config *cfg)
@@ -284,10 +285,10 @@ static uint64_t mcfg_put(struct acpi_area *a)
 	return area_table(a, &m, sizeof(m));
 }
 
-static uint64_t dmar_put(struct acpi_area *a, const struct acpi_config *cfg)
+static uint64_t dmar_put(struct acpi_area *a)
 {
 	struct acpi_dmar d = {
-		.width = (uint8_t)((cfg->phys_bits ? cfg->phys_bits : DMAR_ADDR_BITS) - 1),
+		.width = DMAR_ADDR_BITS - 1,
 		.flags = DMAR_INTR_REMAP,
 		.drhd = {.length = sizeof(d.drhd) + sizeof(d.scope),
 			.flags = DRHD_ALL,
@@ -372,7 +373,7 @@ int acpi_build(const struct acpi_config *cfg, struct gmem *g, struct err *e, uin
 	entry[n++] = madt_put(&a, cfg, madt);
 	entry[n++] = mcfg_put(&a);
 	if (cfg->remap)
-		entry[n++] = dmar_put(&a, cfg);
+		entry[n++] = dmar_put(&a);
 	rsdp_fill(&a, xsdt_put(&a, entry, n));
 	r = gmem_write(g, LAYOUT_ACPI, a.buf, a.len);
 	if (r == 0)

@@ -18,8 +18,7 @@ struct acpi_config {
 	unsigned int cpus;
 	const uint32_t *apic_ids; /* cpus of them; above 254 a MADT x2APIC entry is written */
 	struct range mmio32, mmio64, pio;
-	bool remap;             /* there is a remapping unit at LAYOUT_VTD: write a DMAR table */
-	unsigned int phys_bits; /* of guest addresses, for that table; 0 = 39 */
+	bool remap; /* there is a remapping unit at LAYOUT_VTD: write a DMAR table */
 };
 
 /* Write the tables at LAYOUT_ACPI. -E2BIG: too many vCPUs for the room. */

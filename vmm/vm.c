@@ -13,8 +13,8 @@
 #include <linux/kvm.h>
 
 #include "common/cleanup.h"
-#include "irqremap/vtd.h"
 #include "common/log.h"
+#include "irqremap/vtd.h"
 #include "vmm/cpuid.h"
 #include "vmm/kvmstat.h"
 #include "vmm/layout.h"
