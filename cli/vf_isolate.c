@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* viaduct vf isolate: the verdict on one function. */
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/table.h"
 #include "cli/vf.h"
+#include "cli/vf_json.h"
 #include "common/cleanup.h"
 #include "vf-manager/group.h"
 #include "vf-manager/isolate.h"
 #include "vf-manager/select.h"
-
-static json_t *text_or_null(const char *s)
-{
-	return *s ? json_string(s) : json_null();
-}
 
 static json_t *findings_json(const struct vfm_findings *f)
 {
@@ -25,30 +20,20 @@ static json_t *findings_json(const struct vfm_findings *f)
 	for (size_t i = 0; i < f->n; i++) {
 		const struct vfm_finding *one = &f->finding[i];
 
-		json_array_append_new(all,
-			json_pack("{s:s, s:s, s:s, s:o, s:o}", "id", one->id, "status",
-				vfm_status_name(one->status), "text", one->text, "source",
-				text_or_null(one->source), "remedy", text_or_null(one->remedy)));
+		json_array_append_new(
+			all, json_pack("{s:s, s:s, s:s, s:o, s:o}", "id", one->id, "status",
+				     vfm_status_name(one->status), "text", one->text, "source",
+				     json_text(one->source), "remedy", json_text(one->remedy)));
 	}
 	return all;
 }
 
 static json_t *group_json(const struct vfm_group *g)
 {
-	json_t *members;
-
 	if (!g)
 		return json_null();
-	members = json_array();
-	for (size_t i = 0; i < g->n; i++) {
-		const struct vfm_member *m = &g->member[i];
-
-		json_array_append_new(members,
-			json_pack("{s:s, s:o, s:b, s:b}", "name", m->name, "driver",
-				text_or_null(m->driver), "bridge", m->bridge, "blocks", m->blocks));
-	}
-	return json_pack("{s:i, s:o, s:o}", "number", g->number, "type", text_or_null(g->type),
-		"members", members);
+	return json_pack("{s:i, s:o, s:o}", "number", g->number, "type", json_text(g->type),
+		"members", group_members_json(g));
 }
 
 static int print_json(const char *name, const struct vfm_group *g, const struct vfm_findings *f)

@@ -11,7 +11,7 @@
 json_t *json_text(const char *s)
 {
 	/* NULL: no UTF-8, such as a name cut short within a character. */
-	json_t *text = *s ? json_string(s) : NULL;
+	json_t *text = s && *s ? json_string(s) : NULL;
 
 	return text ? text : json_null();
 }
@@ -148,13 +148,10 @@ static json_t *caps_json(const struct vfm_caps *c)
 		"vf_msix_count", json_number(c->vf_msix_count));
 }
 
-static json_t *group_json(const struct vfm_group *g)
+json_t *group_members_json(const struct vfm_group *g)
 {
-	json_t *members;
+	json_t *members = json_array();
 
-	if (!g)
-		return json_null();
-	members = json_array();
 	for (size_t i = 0; i < g->n; i++) {
 		const struct vfm_member *m = &g->member[i];
 
@@ -162,8 +159,15 @@ static json_t *group_json(const struct vfm_group *g)
 			json_pack("{s:s, s:o, s:b, s:b}", "name", m->name, "driver",
 				json_text(m->driver), "bridge", m->bridge, "blocks", m->blocks));
 	}
+	return members;
+}
+
+static json_t *group_json(const struct vfm_group *g)
+{
+	if (!g)
+		return json_null();
 	return json_pack("{s:i, s:o, s:b, s:o}", "number", g->number, "type", json_text(g->type),
-		"rmrr", g->rmrr, "members", members);
+		"rmrr", g->rmrr, "members", group_members_json(g));
 }
 
 /* Addresses of all VFs that it could have, by index; null when the device does not tell. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cli/vf.h"
+#include "cli/vf_json.h"
 #include "common/cleanup.h"
 #include "vf-manager/monitor.h"
 #include "vf-manager/select.h"
@@ -32,11 +33,6 @@ struct watch {
 	bool text;
 	int status; /* of writing: 0 or -errno */
 };
-
-static json_t *text_or_null(const char *s)
-{
-	return s && *s ? json_string(s) : json_null();
-}
 
 static json_t *bdf_json(struct bdf b)
 {
@@ -68,7 +64,7 @@ static json_t *settings_json(const struct vfm_settings *s)
 
 	for (unsigned i = 0; i < VFM_SETTING_COUNT; i++)
 		json_object_set_new(
-			o, vfm_setting_name(i), text_or_null(vfm_setting_format(s, i, value)));
+			o, vfm_setting_name(i), json_text(vfm_setting_format(s, i, value)));
 	return o;
 }
 
@@ -78,9 +74,9 @@ static json_t *function_json(const struct vfm_watched *f, const struct vfm_lease
 		[VFM_OTHER] = "other", [VFM_PF] = "pf", [VFM_VF] = "vf"};
 	char mac[18];
 	json_t *o = json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "bdf", bdf_json(f->bdf),
-		"kind", kinds[f->kind], "driver", text_or_null(f->driver), "interface",
-		text_or_null(f->netdev), "link", text_or_null(f->link), "mac",
-		text_or_null(mac_text(f, mac)), "lease", lease_json(lease));
+		"kind", kinds[f->kind], "driver", json_text(f->driver), "interface",
+		json_text(f->netdev), "link", json_text(f->link), "mac",
+		json_text(mac_text(f, mac)), "lease", lease_json(lease));
 
 	if (f->kind == VFM_PF)
 		json_object_set_new(o, "num_vfs", json_integer(f->num_vfs));
@@ -115,7 +111,7 @@ static void snapshot_put(json_t *o, const struct vfm_event *ev)
 	}
 	json_object_set_new(o, "functions", all);
 	json_object_set_new(o, "leases", leases);
-	json_object_set_new(o, "unseen", text_or_null(ev->unseen));
+	json_object_set_new(o, "unseen", json_text(ev->unseen));
 }
 
 static void fault_put(json_t *o, const struct vfm_event *ev)
@@ -152,8 +148,8 @@ static void change_put(json_t *o, const struct vfm_event *ev)
 		json_object_set_new(o, "after", json_integer(atoi(ev->after)));
 		return;
 	}
-	json_object_set_new(o, "before", text_or_null(ev->before));
-	json_object_set_new(o, "after", text_or_null(ev->after));
+	json_object_set_new(o, "before", json_text(ev->before));
+	json_object_set_new(o, "after", json_text(ev->after));
 }
 
 /* What each kind of event has besides time, function and lease. */
@@ -170,7 +166,7 @@ static void event_put(json_t *o, const struct vfm_event *ev)
 	case VFM_EVENT_UNBIND: json_object_set_new(o, "driver", json_string(ev->name)); break;
 	case VFM_EVENT_LINK:
 	case VFM_EVENT_MAC:
-		json_object_set_new(o, "interface", text_or_null(ev->name));
+		json_object_set_new(o, "interface", json_text(ev->name));
 		change_put(o, ev);
 		break;
 	case VFM_EVENT_SETTING:

@@ -203,18 +203,27 @@ static void cleanup_plan(struct vfm_plan **p)
 	vfm_plan_free(*p);
 }
 
+/* The file and the steps to it; 0, or an exit status after a message. */
+static int plan_make(struct vfm *v, const struct vf_args *a, struct vfm_desired **ret_want,
+	struct vfm_plan **ret_plan)
+{
+	struct err e = {0};
+	int r = load(a, ret_want);
+
+	if (r)
+		return r;
+	r = vfm_plan(v, *ret_want, a->opt[VF_OPT_PF], ret_plan, &e);
+	return r < 0 ? vf_fail(r, &e) : 0;
+}
+
 int vf_plan(struct vfm *v, const struct vf_args *a)
 {
 	_cleanup_(cleanup_desired) struct vfm_desired *want = NULL;
 	_cleanup_(cleanup_plan) struct vfm_plan *p = NULL;
-	struct err e = {0};
-	int r = load(a, &want), status;
+	int r = plan_make(v, a, &want, &p), status;
 
 	if (r)
 		return r;
-	r = vfm_plan(v, want, a->opt[VF_OPT_PF], &p, &e);
-	if (r < 0)
-		return vf_fail(r, &e);
 	status = errors_print(p);
 	if (vf_flag(a, VF_OPT_JSON))
 		r = plan_json(p);
@@ -229,14 +238,10 @@ int vf_diff(struct vfm *v, const struct vf_args *a)
 {
 	_cleanup_(cleanup_desired) struct vfm_desired *want = NULL;
 	_cleanup_(cleanup_plan) struct vfm_plan *p = NULL;
-	struct err e = {0};
-	int r = load(a, &want), status;
+	int r = plan_make(v, a, &want, &p), status;
 
 	if (r)
 		return r;
-	r = vfm_plan(v, want, a->opt[VF_OPT_PF], &p, &e);
-	if (r < 0)
-		return vf_fail(r, &e);
 	status = errors_print(p);
 	if (vf_flag(a, VF_OPT_JSON))
 		r = diff_json(p);

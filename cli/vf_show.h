@@ -3,8 +3,7 @@
 #ifndef VIADUCT_CLI_VF_SHOW_H
 #define VIADUCT_CLI_VF_SHOW_H
 
-#include <jansson.h>
-
+#include "cli/vf_json.h"
 #include "vf-manager/caps.h"
 #include "vf-manager/devlink.h"
 #include "vf-manager/group.h"
@@ -34,15 +33,11 @@ struct shown_pf {
 	bool whole; /* the PF was asked for: all its VFs are there */
 };
 
-/* vf_json.c. "" and negative numbers become null. */
-json_t *json_text(const char *s);
-json_t *json_number(int n);
+/* vf_json.c */
 /* As an element of the list; @lease may be NULL. */
 json_t *function_json(const struct vfm_function *f, const struct vfm_lease *lease);
 /* {"pfs": ...}: what `viaduct vf apply` reads; @other goes under "status". */
 json_t *shown_json(const struct shown_pf *pf, size_t n, const struct shown *other, size_t n_other);
-/* To stdout; an exit status. Takes @top, NULL is out of memory. */
-int json_print(json_t *top);
 
 /* vf_text.c */
 /* Its address as its PF gives it, "" when none. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/vf.h"
+#include "cli/vf_json.h"
 #include "common/cleanup.h"
 #include "vf-manager/select.h"
 #include "vf-manager/stats.h"
@@ -69,11 +70,6 @@ static int all_add(struct vfm *v, struct chosen *to, struct err *e)
 	return n < 0 ? n : r;
 }
 
-static json_t *text_or_null(const char *s)
-{
-	return *s ? json_string(s) : json_null();
-}
-
 static json_t *counters_json(const struct vfm_counters *c)
 {
 	json_t *o;
@@ -107,9 +103,9 @@ static int print_json(const struct chosen *c)
 				s->index, "owner",
 				s->leased && s->lease.held ? json_string(s->lease.owner)
 							   : json_null(),
-				"pf_driver", text_or_null(s->driver), "reported",
+				"pf_driver", json_text(s->driver), "reported",
 				tri_json(s->reported), "counters", counters_json(&s->counted),
-				"netdev", text_or_null(s->netdev), "own", counters_json(&s->own)));
+				"netdev", json_text(s->netdev), "own", counters_json(&s->own)));
 	}
 	top = json_pack("{s:o}", "vfs", all);
 	r = json_dumpf(top, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
