@@ -13,37 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fuzz/nlwalk.h"
 #include "vf-manager/devmsg.h"
 
 #define PORTS 8
 #define SIZE  16384
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct walk {
-	const uint8_t *p;
-	size_t left;
-};
-
-static bool attr_next(struct walk *w, unsigned *ret_type, struct walk *ret)
-{
-	uint16_t len, type;
-	size_t step;
-
-	if (w->left < 4)
-		return false;
-	memcpy(&len, w->p, 2);
-	memcpy(&type, w->p + 2, 2);
-	if (len < 4 || len > w->left)
-		return false;
-	*ret_type = type & 0x3fff;
-	*ret = (struct walk){w->p + 4, len - 4u};
-	step = (len + 3u) & ~3u;
-	step = step < w->left ? step : w->left;
-	w->p += step;
-	w->left -= step;
-	return true;
-}
 
 /* The last attribute of a type counts, as everywhere in netlink. */
 static bool attr_find(struct walk w, unsigned type, struct walk *ret)
