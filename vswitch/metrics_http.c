@@ -74,23 +74,32 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
 
 static int on_timer(sd_event_source *s, uint64_t now_us, void *ctx);
 
+static unsigned int connections(struct metrics_http *m)
+{
+	const union MHD_DaemonInfo *info =
+		MHD_get_daemon_info(m->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return info ? info->num_connections : 0;
+}
+
 /*
- * Let it work, and come back when a connection's time is up. Twice: when the last run has ended a
- * connection of as many as there may be, only the next listens again.
+ * Let it work, and come back when a connection's time is up. Nobody listens while there are as
+ * many connections as there may be, and only the run after the one that ended some listens again:
+ * so the timer rests only when a run found none and left none.
  */
 static void metrics_run(struct metrics_http *m)
 {
-	const union MHD_DaemonInfo *info;
+	unsigned int before = connections(m), after;
 	MHD_UNSIGNED_LONG_LONG ms;
 
 	MHD_run(m->daemon);
-	MHD_run(m->daemon);
-	info = MHD_get_daemon_info(m->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
-	if (MHD_get_timeout(m->daemon, &ms) != MHD_YES || ms > TICK_MS)
+	after = connections(m);
+	if (after < before)
+		ms = 0;
+	else if (MHD_get_timeout(m->daemon, &ms) != MHD_YES || ms > TICK_MS)
 		ms = TICK_MS;
 	sd_event_source_set_time_relative(m->timer, (ms + 1) * 1000);
-	sd_event_source_set_enabled(
-		m->timer, info && info->num_connections ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+	sd_event_source_set_enabled(m->timer, before || after ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
 }
 
 static int on_timer(sd_event_source *s, uint64_t now_us, void *ctx)
@@ -142,7 +151,8 @@ static int daemon_start(struct metrics_http *m, int fd, sd_event *loop)
 	info = MHD_get_daemon_info(m->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	r = info ? sd_event_add_io(loop, &m->io, info->epoll_fd, EPOLLIN, on_io, m) : -EIO;
 	if (r >= 0)
-		r = sd_event_add_time_relative(loop, &m->timer, CLOCK_MONOTONIC, 0, 0, on_timer, m);
+		r = sd_event_add_time_relative(
+			loop, &m->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, m);
 	return r;
 }
 
