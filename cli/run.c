@@ -285,7 +285,8 @@ static int on_end(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 	case VM_END_REBOOT: r->status = RUN_REBOOT; break;
 	case VM_END_CRASH:
 		r->status = RUN_CRASH;
-		say(r, "the guest crashed (triple fault)");
+		err_set(&e, EIO, "the guest crashed: %s", vm_end_text(r->guest.vm));
+		say(r, e.text);
 		break;
 	case VM_END_ERROR:
 		r->status = RUN_KVM_ERROR;

@@ -47,10 +47,10 @@ talk_boot()
 	talk_next[$name]=0
 }
 
-# tell NAME COMMAND: do not wait; one heard() is due for each.
+# tell NAME COMMAND: do not wait; one heard() is due for each. Nobody reads what a guest that ended is told.
 tell()
 {
-	echo "$2" >"$scratch/$1.in"
+	talk_gone "$1" || timeout 60 bash -c 'echo "$1" >"$2"' - "$2" "$scratch/$1.in"
 }
 
 # heard NAME [SECONDS]: wait for the answer; leaves $said, what was printed, and $rc, the exit status.
