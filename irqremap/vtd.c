@@ -53,7 +53,7 @@ int vtd_translate(struct vtd *v, uint16_t rid, struct irq_msi in, bool request, 
 		if (quiet)
 			v->stats.faults_lost++;
 		else
-			vtd_fault_record(v, rid, index, f);
+			vtd_fault_record(v, rid, (uint64_t)index << 48, f);
 	}
 	pthread_mutex_unlock(&v->lock);
 	return f ? -EINVAL : 0;
@@ -66,7 +66,7 @@ static const struct {
 	uint16_t off;
 	uint32_t mask;
 } plain[] = {
-	{VTD_RTADDR, 0xfffffc00},
+	{VTD_RTADDR, (uint32_t)PAGE_ADDR}, /* legacy mode is the only one */
 	{VTD_RTADDR + 4, 0xffffffff},
 	{VTD_CCMD, 0xffffffff},
 	{VTD_FECTL + 4, 0xffffffff},
@@ -93,7 +93,7 @@ static void plain_write(struct vtd *v, unsigned int off, uint32_t val)
 }
 
 /* What must follow a write once the lock is gone. */
-enum { RUN_QUEUE = 1, RETRANSLATE = 2 };
+enum { RUN_QUEUE = 1, RETRANSLATE = 2, UPDATE_DMA = 4 };
 
 static unsigned int command(struct vtd *v, uint32_t val)
 {
@@ -110,6 +110,11 @@ static unsigned int command(struct vtd *v, uint32_t val)
 	}
 	if ((before ^ val) & (CMD_IRE | CMD_CFI))
 		todo |= RETRANSLATE;
+	/* What is cached of the old tables stays until it is invalidated (VT-d §6.6). */
+	if (val & CMD_SRTP)
+		v->root = vtd_reg64(v, VTD_RTADDR) & PAGE_ADDR;
+	if ((before ^ val) & CMD_TE)
+		todo |= UPDATE_DMA;
 	if (!(val & CMD_QIE))
 		*vtd_reg(v, VTD_IQH) = 0;
 	else if (!(before & CMD_QIE))
@@ -117,11 +122,25 @@ static unsigned int command(struct vtd *v, uint32_t val)
 	return todo;
 }
 
-/* Register-based invalidation: nothing is cached, so it is done at once; say at which grain. */
-static uint32_t invalidated(uint32_t val, unsigned int asked, unsigned int done)
+/*
+ * Register-based invalidation, VT-d §11.4.6: the last word of CCMD or IOTLB was written, with the grain
+ * that is asked for at bit @asked and the one carried out at @done. All that is cached goes, which
+ * any grain allows; it is done before the register can be read again. The finest is @finest.
+ */
+static unsigned int invalidate(struct vtd *v, unsigned int off, uint32_t val, unsigned int asked,
+	unsigned int done, uint32_t finest)
 {
-	val &= ~(DONE_BIT | 3u << done);
-	return val | (val >> asked & 3) << done;
+	uint32_t grain = val >> asked & 3;
+
+	val &= ~(3u << done);
+	if (!(val & DONE_BIT)) {
+		*vtd_reg(v, off) = val | (*vtd_reg(v, off) & 3u << done);
+		return 0;
+	}
+	if (grain > finest)
+		grain = finest;
+	*vtd_reg(v, off) = (val & ~DONE_BIT) | grain << done;
+	return grain == GRAIN_NONE ? 0 : UPDATE_DMA;
 }
 
 static unsigned int reg_write(struct vtd *v, unsigned int off, uint32_t val)
@@ -148,8 +167,8 @@ static unsigned int reg_write(struct vtd *v, unsigned int off, uint32_t val)
 			*vtd_reg(v, VTD_IECTL) &= ~EVENT_PENDING;
 		}
 		return 0;
-	case VTD_CCMD + 4: *vtd_reg(v, off) = invalidated(val, 29, 27); return 0;
-	case VTD_IOTLB + 4: *vtd_reg(v, off) = invalidated(val, 28, 25); return 0;
+	case VTD_CCMD + 4: return invalidate(v, off, val, 29, 27, GRAIN_FINEST);
+	case VTD_IOTLB + 4: return invalidate(v, off, val, 28, 25, GRAIN_DOMAIN);
 	default: plain_write(v, off, val); return off == VTD_IQT ? RUN_QUEUE : 0;
 	}
 }
@@ -180,12 +199,15 @@ void vtd_write(struct vtd *v, uint64_t off, unsigned int len, uint64_t val)
 	if (!access_fits(off, len))
 		return;
 	pthread_mutex_lock(&v->regs_lock);
+	v->access++;
 	pthread_mutex_lock(&v->lock);
 	/* The low half first: what starts something is in the upper one, but for IQT. */
 	todo = reg_write(v, (unsigned int)off, (uint32_t)val);
 	if (len == 8)
 		todo |= reg_write(v, (unsigned int)off + 4, (uint32_t)(val >> 32));
 	pthread_mutex_unlock(&v->lock);
+	if (todo & UPDATE_DMA)
+		vtd_dma_update(v);
 	if (todo & RETRANSLATE)
 		irq_router_retranslate(v->router, 0, UINT32_MAX);
 	if (todo & RUN_QUEUE)
@@ -205,6 +227,9 @@ static void power_on(struct vtd *v)
 	*vtd_reg(v, VTD_ECAP + 4) = (uint32_t)(ECAP_VALUE >> 32);
 	*vtd_reg(v, VTD_FECTL) = EVENT_MASKED;
 	*vtd_reg(v, VTD_IECTL) = EVENT_MASKED;
+	if (v->dma)
+		*vtd_reg(v, VTD_CAP) |= CAP_DMA;
+	v->root = 0;
 	v->table = 0;
 	v->entries = 0;
 	v->extended = false;
@@ -252,9 +277,11 @@ void vtd_destroy(struct vtd *v)
 void vtd_reset(struct vtd *v)
 {
 	pthread_mutex_lock(&v->regs_lock);
+	v->access++;
 	pthread_mutex_lock(&v->lock);
 	power_on(v);
 	pthread_mutex_unlock(&v->lock);
+	vtd_dma_update(v);
 	irq_router_retranslate(v->router, 0, UINT32_MAX);
 	pthread_mutex_unlock(&v->regs_lock);
 }
@@ -263,6 +290,7 @@ void vtd_stats(struct vtd *v, struct vtd_stats *ret)
 {
 	pthread_mutex_lock(&v->lock);
 	*ret = v->stats;
+	ret->dma_on = v->dma && *vtd_reg(v, VTD_GSTS) & CMD_TE;
 	ret->enabled = *vtd_reg(v, VTD_GSTS) & CMD_IRE;
 	ret->extended = ret->enabled && v->extended;
 	pthread_mutex_unlock(&v->lock);

@@ -49,7 +49,7 @@ void vtd_fault_status(struct vtd *v, uint32_t bits)
 		vtd_event_raise(v, VTD_FECTL);
 }
 
-void vtd_fault_record(struct vtd *v, uint16_t rid, uint32_t index, enum irte_fault fault)
+void vtd_fault_record(struct vtd *v, uint16_t rid, uint64_t info, uint32_t what)
 {
 	uint32_t *r = vtd_reg(v, VTD_FRCD + 16 * v->next_fault);
 
@@ -59,11 +59,10 @@ void vtd_fault_record(struct vtd *v, uint16_t rid, uint32_t index, enum irte_fau
 		vtd_fault_status(v, FSTS_PFO);
 		return;
 	}
-	/* The index is in bits 63:48 of the fault information. */
-	r[0] = 0;
-	r[1] = index << 16;
+	r[0] = (uint32_t)info;
+	r[1] = (uint32_t)(info >> 32);
 	r[2] = rid;
-	r[3] = fault | FRCD_F >> 32;
+	r[3] = what | FRCD_F >> 32;
 	if (!(*vtd_reg(v, VTD_FSTS) & FSTS_PPF)) {
 		*vtd_reg(v, VTD_FSTS) &= ~FSTS_FRI;
 		vtd_fault_status(v, FSTS_PPF | v->next_fault << 8);

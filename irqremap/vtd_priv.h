@@ -12,18 +12,25 @@
 #include "irqremap/internal.h"
 #include "irqremap/irte.h"
 #include "irqremap/vtd.h"
+#include "irqremap/vtd_context.h"
 #include "irqremap/vtd_regs.h"
 
 struct vtd {
 	struct irq_router *router;
 	struct vtd_memory mem;
 	pthread_mutex_t regs_lock;
+	/* With regs_lock; what a requester's context says is changed with both, read with either. */
+	struct vtd_requester *requesters;
+	uint64_t access; /* register accesses so far */
+	struct log_limit flapping;
 	pthread_mutex_t lock; /* all below */
 	uint32_t reg[VTD_END / 4];
 	/* As the last "set interrupt remapping table pointer" latched it. */
 	uint64_t table;
 	uint32_t entries;
 	bool extended;
+	bool dma;                /* pass-through is offered; constant once the guest runs */
+	uint64_t root;           /* as the last "set root table pointer" latched it */
 	unsigned int next_fault; /* record to fill next */
 	struct vtd_stats stats;
 };
@@ -40,8 +47,11 @@ static inline uint64_t vtd_reg64(const struct vtd *v, unsigned int off)
 
 /* ---- vtd_fault.c, with the lock ---- */
 
-/* Record a fault of @rid's request for entry @index, and tell the guest. */
-void vtd_fault_record(struct vtd *v, uint16_t rid, uint32_t index, enum irte_fault fault);
+/*
+ * Record a fault of @rid's request and tell the guest. @info: the index of the entry in the top 16 bits,
+ * or the page of a DMA; @what: the reason, and FRCD_READ.
+ */
+void vtd_fault_record(struct vtd *v, uint16_t rid, uint64_t info, uint32_t what);
 /* Set bits of FSTS and raise the fault event if the guest knew of none (VT-d §7.3). */
 void vtd_fault_status(struct vtd *v, uint32_t bits);
 /* The guest wrote FSTS, or the last word of a fault record at @off. */
@@ -51,6 +61,11 @@ void vtd_fault_record_write(struct vtd *v, unsigned int off, uint32_t val);
 void vtd_event_raise(struct vtd *v, unsigned int ctl);
 /* The guest wrote that register. */
 void vtd_event_control(struct vtd *v, unsigned int ctl, uint32_t val);
+
+/* ---- vtd_dma.c, with regs_lock alone ---- */
+
+/* Look at every requester's context entry again: translation was switched, or an invalidation. */
+void vtd_dma_update(struct vtd *v);
 
 /* ---- vtd_queue.c, with regs_lock alone ---- */
 

@@ -8,6 +8,12 @@
 
 enum { DESC_CONTEXT = 1, DESC_IOTLB, DESC_DEVICE, DESC_IEC, DESC_WAIT };
 
+/* VT-d §6.5.2.1, §6.5.2.2; what they say of domain, source or page is not looked at. */
+#define INV_GRAIN(lo)     ((lo) >> 4 & 3)
+#define CONTEXT_RESERVED  (0xf1c0ull | 0xfffcull << 48)
+#define IOTLB_RESERVED    (0xf100ull | 0xffffffffull << 32)
+#define IOTLB_RESERVED_HI 0xf80ull
+
 /* VT-d §6.5.2.7 */
 #define IEC_INDEXED     (1ull << 4)
 #define IEC_RESERVED    (0x7ffffe0ull | 0xffffull << 48)
@@ -23,6 +29,15 @@ enum { DESC_CONTEXT = 1, DESC_IOTLB, DESC_DEVICE, DESC_IEC, DESC_WAIT };
 struct desc {
 	uint64_t lo, hi;
 };
+
+/* All is looked at again, whatever the grain: hardware may forget more than it was asked to. */
+static int dma_caches(struct vtd *v, const struct desc *d, uint64_t reserved, uint64_t reserved_hi)
+{
+	if (d->lo & reserved || d->hi & reserved_hi || INV_GRAIN(d->lo) == GRAIN_NONE)
+		return -EINVAL;
+	vtd_dma_update(v);
+	return 0;
+}
 
 static int iec(struct vtd *v, const struct desc *d)
 {
@@ -69,9 +84,9 @@ static int desc_do(struct vtd *v, const struct desc *d)
 {
 	/* Bits 11:9 extend the type. */
 	switch ((d->lo & 0xf) | (d->lo >> 5 & 0x70)) {
-	/* Nothing of these is cached. */
-	case DESC_CONTEXT:
-	case DESC_IOTLB:
+	case DESC_CONTEXT: return dma_caches(v, d, CONTEXT_RESERVED, ~0ull);
+	case DESC_IOTLB: return dma_caches(v, d, IOTLB_RESERVED, IOTLB_RESERVED_HI);
+	/* No device caches translations. */
 	case DESC_DEVICE: return 0;
 	case DESC_IEC: return iec(v, d);
 	case DESC_WAIT: return wait(v, d);

@@ -27,13 +27,16 @@
 
 #define VER_1_0 0x10u
 
-/*
- * 256 domains, no address width, 39 bits of guest address, VTD_FRCDS fault records, draining of reads
- * and writes.
- */
-#define CAP_VALUE                                                                          \
-	(2ull | 38ull << 16 | (uint64_t)(VTD_FRCD / 16) << 24 | (VTD_FRCDS - 1ull) << 40 | \
-		1ull << 54 | 1ull << 55)
+#define VTD_DOMAIN_BITS 8  /* of domain ids: CAP.ND is 2 */
+#define VTD_HAW         48 /* host address width, as in the DMAR table */
+#define VTD_WIDTH       2u /* context entries' AW: 48 bits, the only one in CAP.SAGAW */
+
+/* 256 domains, no address width, VTD_FRCDS fault records, draining of reads and writes. */
+#define CAP_VALUE                                                          \
+	(2ull | (VTD_HAW - 1ull) << 16 | (uint64_t)(VTD_FRCD / 16) << 24 | \
+		(VTD_FRCDS - 1ull) << 40 | 1ull << 54 | 1ull << 55)
+/* With DMA offered: caching mode, so that entries made present are invalidated, too; one width. */
+#define CAP_DMA (1u << 7 | 1u << (8 + VTD_WIDTH))
 /* Coherent walks, queued invalidation, interrupt remapping, x2APIC, pass-through, index masks. */
 #define ECAP_VALUE                                                                            \
 	(1ull << 0 | 1ull << 1 | 1ull << 3 | 1ull << 4 | 1ull << 6 | (VTD_IVA / 16ull) << 8 | \
@@ -71,8 +74,11 @@
 #define IQ_INDEX 0x7fff0ull   /* of IQH and IQT */
 
 #define FRCD_F    (1ull << 63) /* of the upper half */
+#define FRCD_READ (1u << 30)   /* of the last word: the request was a read */
 #define PAGE_ADDR 0xfffffffffffff000ull
 
+/* Granularities of CCMD and IOTLB: 0 is reserved, 3 is a device and, not offered, pages. */
+enum { GRAIN_NONE, GRAIN_GLOBAL, GRAIN_DOMAIN, GRAIN_FINEST };
 /* Commands whose top bit is cleared by hardware when done. */
 #define DONE_BIT (1u << 31)
 

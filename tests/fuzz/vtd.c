@@ -2,7 +2,8 @@
 /*
  * The remapping unit under any register writes and any memory. After a global invalidation each
  * vector is attached exactly if a second decoder, written bit by bit from VT-d §9.10, allows it, and
- * its route is that decoder's. The fault status agrees with the records at all times.
+ * its route is that decoder's. So it is with DMA: after an invalidation each requester is let through
+ * exactly if a decoder of VT-d §9.1 and §9.3 says so. The fault status agrees with the records at all times.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 
 #define MEM     0x8000u
 #define VECTORS 4
+#define DEVICES 3
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -30,7 +32,13 @@ struct world {
 	/* what the last SIRTP latched; before the first there is no table */
 	uint64_t irta;
 	bool latched;
+	/* DMA */
+	uint64_t root;
+	struct vtd_requester dev[DEVICES];
+	bool allowed[DEVICES];
 };
+
+static const uint16_t dev_rid[DEVICES] = {0x0010, 0x0011, 0xff07};
 
 #define must(cond)                                              \
 	do {                                                    \
@@ -122,7 +130,55 @@ static bool decode(struct world *w, unsigned int i, bool compat, struct irq_msi 
 	return true;
 }
 
+static bool all_zero(const uint8_t *e, unsigned int from, unsigned int to)
+{
+	while (from <= to && !bits(e, from, from))
+		from++;
+	return from > to;
+}
+
+static bool dma_decode(struct world *w, uint16_t rid)
+{
+	uint64_t at = w->root + rid / 256 * 16;
+	uint8_t *e;
+
+	if (at > MEM - 16)
+		return false;
+	e = w->mem + at;
+	if (!bits(e, 0, 0) || !all_zero(e, 1, 11) || !all_zero(e, 48, 127))
+		return false;
+	at = (uint64_t)bits(e, 12, 31) << 12 | (uint64_t)bits(e, 32, 47) << 32;
+	at += rid % 256 * 16;
+	if (at > MEM - 16)
+		return false;
+	e = w->mem + at;
+	return bits(e, 0, 0) && bits(e, 2, 3) == 2 && all_zero(e, 4, 11) && bits(e, 64, 66) == 2 &&
+	       !bits(e, 71, 71) && all_zero(e, 80, 127);
+}
+
 /* ---- the checks ---- */
+
+static void told(void *ctx, bool allowed)
+{
+	bool *known = ctx;
+
+	must(*known != allowed);
+	*known = allowed;
+}
+
+static void check_dma(struct world *w)
+{
+	bool on = vtd_read(w->vtd, 0x1c, 4) >> 31;
+
+	vtd_write(w->vtd, 0x28, 8, 1ull << 63 | 1ull << 61);
+	must(vtd_read(w->vtd, 0x28, 8) == (1ull << 61 | 1ull << 59));
+	for (unsigned int i = 0; i < DEVICES; i++) {
+		bool want = !on || dma_decode(w, dev_rid[i]);
+
+		must(w->allowed[i] == want);
+		must(vtd_dma_request(&w->dev[i], i * 0x1234, i & 1) == want);
+	}
+}
 
 static void check_faults(struct world *w)
 {
@@ -163,7 +219,11 @@ static void check_vectors(struct world *w)
 
 static void latch(struct world *w, unsigned int off, unsigned int len, uint64_t val)
 {
-	if (off != 0x18 || len != 4 || !(val & 1u << 24))
+	if (off != 0x18 || len != 4)
+		return;
+	if (val & 1u << 30)
+		w->root = vtd_read(w->vtd, 0x20, 8);
+	if (!(val & 1u << 24))
 		return;
 	w->irta = vtd_read(w->vtd, 0xb8, 8);
 	w->latched = true;
@@ -172,7 +232,7 @@ static void latch(struct world *w, unsigned int off, unsigned int len, uint64_t 
 static void reg_op(struct world *w, const uint8_t *d)
 {
 	static const uint16_t regs[] = {0x18, 0x34, 0x38, 0x3c, 0x40, 0x44, 0x80, 0x88, 0x90, 0x9c,
-		0xa0, 0xa4, 0xa8, 0xac, 0xb8, 0x20, 0x28, 0xf8, 0x22c, 0x23c};
+		0xa0, 0xa4, 0xa8, 0xac, 0xb8, 0x20, 0x28, 0xf8, 0x2c, 0xfc, 0x22c, 0x23c};
 	unsigned int len = d[1] & 1 ? 8 : 4;
 	unsigned int off = d[1] & 2 ? d[0] * 4u : regs[d[0] % (sizeof(regs) / sizeof(*regs))];
 	uint64_t val = le_load(d + 2, 8);
@@ -222,6 +282,21 @@ static void mem_op(struct world *w, const uint8_t *d, bool entry)
 		memcpy(w->mem + le_load(d, 2) % (MEM - 8), d + 2, 8);
 }
 
+/* What is nearly a way to pass-through, for one of the devices. */
+static void dma_op(struct world *w, const uint8_t *d)
+{
+	uint16_t rid = dev_rid[d[0] % DEVICES];
+	uint64_t root = (w->root & 0x7000) + rid / 256 * 16, table = (d[0] & 0x70) << 8;
+	uint64_t at = table + rid % 256 * 16;
+
+	le_store(w->mem + root, 8, table | (d[1] & 1 ? le_load(d + 2, 2) & 0xfff : 1));
+	le_store(w->mem + root + 8, 8, d[1] & 2 ? d[4] : 0);
+	if (at > MEM - 16)
+		return;
+	le_store(w->mem + at, 8, d[1] & 4 ? le_load(d + 2, 8) : 9);
+	le_store(w->mem + at + 8, 8, d[1] & 8 ? le_load(d + 2, 4) & 0x1ff : 2);
+}
+
 static void up(struct world *w)
 {
 	const struct vtd_memory m = {mem_read, mem_write, w};
@@ -231,6 +306,11 @@ static void up(struct world *w)
 	be = irq_recorder_backend(&w->rec);
 	must(irq_router_create(&be, 64, NULL, &w->router) == 0);
 	must(vtd_create(w->router, &m, NULL, &w->vtd) == 0);
+	vtd_dma_offer(w->vtd);
+	for (unsigned int i = 0; i < DEVICES; i++) {
+		w->allowed[i] = true;
+		vtd_dma_attach(w->vtd, dev_rid[i], told, &w->allowed[i], &w->dev[i]);
+	}
 	for (unsigned int i = 0; i < VECTORS; i++) {
 		w->rid[i] = (uint16_t)(0x100 * i + i);
 		w->masked[i] = true;
@@ -253,12 +333,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		case 0: reg_op(w, d); break;
 		case 1: vector_op(w, d); break;
 		case 2: mem_op(w, d, data[at] & 4); break;
-		case 3: check_vectors(w); break;
+		case 3:
+			if (data[at] & 8)
+				dma_op(w, d);
+			if (data[at] & 4)
+				check_dma(w);
+			else
+				check_vectors(w);
+			break;
 		}
 		check_faults(w);
 	}
 	for (unsigned int i = 0; i < VECTORS; i++)
 		irq_vector_destroy(w->v[i]);
+	for (unsigned int i = 0; i < DEVICES; i++)
+		vtd_dma_detach(&w->dev[i]);
 	vtd_destroy(w->vtd);
 	irq_router_destroy(w->router);
 	irq_recorder_finish(&w->rec);
