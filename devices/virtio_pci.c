@@ -254,15 +254,42 @@ static void device_reset(struct vpci *v)
 	pthread_mutex_unlock(&v->vec_lock);
 }
 
+/* Its first access, to a ring. */
+static bool device_dma(struct vpci *v)
+{
+	for (unsigned int i = 0; i < v->n_queues; i++)
+		if (v->queue[i].enabled)
+			return pci_func_dma(&v->pci, v->queue[i].desc, false);
+	return true;
+}
+
 static void device_start(struct vpci *v)
 {
 	struct err e = {0};
 
+	if (!device_dma(v)) {
+		vpci_broken(v, "start", "the guest's remapping unit blocks its DMA");
+		return;
+	}
 	/* Before the device runs: a ring that breaks at once finds DRIVER_OK set. */
 	v->started = true;
 	if (v->ops->start(v, &e) < 0)
 		vpci_broken(v, "start", e.text);
 	bells_add(v);
+}
+
+/* A device that runs is looking at its rings: that is refused now. What was negotiated is gone. */
+static void dma_allow(struct pci_func *f, bool allowed)
+{
+	struct vpci *v = container_of(f, struct vpci, pci);
+
+	pthread_mutex_lock(&v->lock);
+	if (!allowed && v->started) {
+		device_stop(v);
+		(void)device_dma(v);
+		vpci_broken(v, "running", "the guest's remapping unit blocks its DMA");
+	}
+	pthread_mutex_unlock(&v->lock);
 }
 
 /* §2.1, §3.1.1 */
@@ -537,6 +564,7 @@ static const struct pci_func_ops func_ops = {
 	.bar_write = bar_write,
 	.bar_map = bar_map,
 	.bar_unmap = bar_unmap,
+	.dma_allow = dma_allow,
 	.reset = func_reset,
 	.destroy = func_destroy,
 };

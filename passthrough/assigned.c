@@ -90,6 +90,18 @@ static void op_destroy(struct pci_func *f)
 	assigned_destroy(of(f));
 }
 
+static void op_dma_allow(struct pci_func *f, bool allowed)
+{
+	struct assigned *a = of(f);
+	struct err e = {0};
+
+	if (!a->dma || dma_map_block(a->dma, !allowed, &e) == 0)
+		return;
+	log_warn("%s: %s by the guest's remapping unit: %s", a->name,
+		allowed ? "its DMA stays blocked though allowed" : "its DMA is not wholly blocked",
+		e.text);
+}
+
 static const struct pci_func_ops assigned_ops = {
 	.cfg_read = op_cfg_read,
 	.cfg_write = op_cfg_write,
@@ -97,6 +109,7 @@ static const struct pci_func_ops assigned_ops = {
 	.bar_write = op_bar_write,
 	.bar_map = op_bar_map,
 	.bar_unmap = op_bar_unmap,
+	.dma_allow = op_dma_allow,
 	.reset = op_reset,
 	.destroy = op_destroy,
 };
@@ -205,6 +218,16 @@ int assigned_add(struct vm *vm, struct ioas *io, const struct sysfs *sysfs, stru
 	};
 
 	return assigned_create(&host, io, sysfs, b, devfn, e, ret);
+}
+
+void assigned_set_dma(struct assigned *a, struct dma_map *m)
+{
+	a->dma = m;
+}
+
+bool assigned_dma_fault(struct assigned *a, uint64_t iova, bool write)
+{
+	return !pci_func_dma(&a->func, iova, write);
 }
 
 struct bdf assigned_bdf(const struct assigned *a)

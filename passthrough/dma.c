@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Guest RAM in an I/O address space: a listener of guest memory that maps gpa = iova. */
+/*
+ * Guest RAM in an I/O address space: a listener of guest memory that maps gpa = iova, and takes it
+ * all away while the guest's own remapping unit blocks a device in there.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,6 +15,8 @@ struct dma_map {
 	struct gmem_listener listener;
 	struct ioas *io;
 	struct gmem *mem;
+	unsigned int blocks; /* devices that are blocked */
+	bool mapped;
 };
 
 static int dma_map_add(struct gmem_listener *l, const struct gmem_region *r, struct err *e)
@@ -30,8 +35,54 @@ static void dma_map_del(struct gmem_listener *l, const struct gmem_region *r)
 	struct dma_map *m = container_of(l, struct dma_map, listener);
 	struct err e = {0};
 
+	if (!m->mapped)
+		return;
 	if (ioas_unmap(m->io, r->gpa, r->size, &e) < 0)
 		log_debug("unmap guest RAM: %s", e.text);
+}
+
+static int dma_map_all(struct dma_map *m, struct err *e)
+{
+	const struct gmem_region *v;
+	unsigned int n = gmem_regions(m->mem, &v);
+
+	for (unsigned int i = 0; i < n; i++) {
+		int r = dma_map_add(&m->listener, &v[i], e);
+
+		if (r < 0) {
+			while (i-- > 0)
+				(void)ioas_unmap(m->io, v[i].gpa, v[i].size, NULL);
+			return r;
+		}
+	}
+	m->mapped = true;
+	return 0;
+}
+
+/* To the end whatever fails: each region less is one that the device cannot reach. */
+static int dma_unmap_all(struct dma_map *m, struct err *e)
+{
+	const struct gmem_region *v;
+	unsigned int n = gmem_regions(m->mem, &v);
+	int r = 0;
+
+	for (unsigned int i = n; i-- > 0;) {
+		int one = ioas_unmap(m->io, v[i].gpa, v[i].size, e);
+
+		r = one < 0 ? one : r;
+	}
+	m->mapped = r < 0;
+	return r;
+}
+
+int dma_map_block(struct dma_map *m, bool block, struct err *e)
+{
+	m->blocks += block ? 1 : -1u;
+	if (m->blocks && m->mapped)
+		return dma_unmap_all(m, e);
+	if (!m->blocks && !m->mapped)
+		return dma_map_all(m, e);
+	return 0;
 }
 
 /* The reserved window, i.e. the gap of @windows, in which @ram first leaves them. */
@@ -101,6 +152,7 @@ int dma_map_create(struct ioas *io, struct gmem *mem, struct err *e, struct dma_
 		.listener = {.add = dma_map_add, .del = dma_map_del},
 		.io = io,
 		.mem = mem,
+		.mapped = true,
 	};
 	r = gmem_listen(mem, &m->listener, e);
 	if (r < 0) {

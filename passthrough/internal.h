@@ -170,6 +170,7 @@ struct assigned {
 	struct vectors vec;
 	struct vectors_kind kind_msi, kind_msix;
 	struct intx intx;
+	struct dma_map *dma; /* NULL: not known yet */
 
 	_Atomic uint64_t cfg_accesses, bar_accesses;
 	_Atomic int cfg_errno; /* of the last config read that failed; looked at when opening */

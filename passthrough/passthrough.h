@@ -29,6 +29,15 @@ int dma_map_create(struct ioas *io, struct gmem *mem, struct err *e, struct dma_
 /* Unmaps; after the devices were told to stop. NULL is allowed. */
 void dma_map_destroy(struct dma_map *m);
 
+/*
+ * The guest's remapping unit blocks a device of this address space, or lets it through again. While one
+ * is blocked no guest RAM is mapped: when the call returns the device reaches nothing. Blocks are counted.
+ * Calls for one map are serialised by the caller (the unit's register lock); the map must not be
+ * created or destroyed meanwhile. Unblocking: errors of ioas_map(), and it is not mapped then;
+ * blocking: -EIO when the kernel keeps a mapping.
+ */
+int dma_map_block(struct dma_map *m, bool block, struct err *e);
+
 struct assigned_stats {
 	uint64_t cfg_accesses; /* trapped config accesses that reached the device */
 	uint64_t bar_accesses; /* trapped BAR accesses (not the MSI-X table) */
@@ -55,6 +64,16 @@ struct assigned;
  */
 int assigned_add(struct vm *vm, struct ioas *io, const struct sysfs *sysfs, struct bdf b, int devfn,
 	struct err *e, struct assigned **ret);
+/*
+ * The map of the address space that @a is in; it must outlive the device's life in a running guest.
+ * Before the guest runs.
+ */
+void assigned_set_dma(struct assigned *a, struct dma_map *m);
+/*
+ * The host's IOMMU stopped an access of @a to @iova: tell the guest if it is its own unit that blocks
+ * the device. Returns whether it is. Any thread.
+ */
+bool assigned_dma_fault(struct assigned *a, uint64_t iova, bool write);
 /* The host's address, and the guest's (device << 3 | function on bus 0). */
 struct bdf assigned_bdf(const struct assigned *a);
 uint8_t assigned_devfn(const struct assigned *a);

@@ -134,7 +134,7 @@ struct acpi_mcfg {
 #define DMAR_INTR_REMAP (1u << 0)
 #define DRHD_ALL        (1u << 0)
 #define SCOPE_IOAPIC    3u
-#define DMAR_ADDR_BITS  39u
+#define DMAR_ADDR_BITS  48u
 struct acpi_dmar {
 	struct acpi_header h;
 	uint8_t width, flags, reserved[10];

@@ -27,6 +27,7 @@
 #include "common/err.h"
 #include "common/range.h"
 #include "irqremap/irqremap.h"
+#include "irqremap/vtd.h"
 #include "vmm/bus.h"
 #include "vmm/msi.h"
 
@@ -60,6 +61,11 @@ struct pci_func_ops {
 	 */
 	void (*bar_map)(struct pci_func *f, unsigned int bar, uint64_t addr);
 	void (*bar_unmap)(struct pci_func *f, unsigned int bar);
+	/*
+	 * The guest's remapping unit lets the function's DMA through, or it must have stopped when
+	 * this returns; see vtd_dma_fn, whose locks it has. The root's is not held. NULL: no DMA.
+	 */
+	void (*dma_allow)(struct pci_func *f, bool allowed);
 	/* After core put cfg back to what it was at pci_root_add() (BARs 0) and reset MSI, MSI-X. */
 	void (*reset)(struct pci_func *f);
 	/* Free the owner's structure; core has detached it from the buses. */
@@ -97,6 +103,7 @@ struct pci_func {
 	struct pci_func *next; /* added before this one */
 	unsigned int cap_end;  /* first byte free for pci_func_cap() */
 	uint8_t *power_on;     /* cfg at pci_root_add(), for a reset */
+	struct vtd_requester dma;
 };
 
 struct pci_ids {
@@ -137,11 +144,18 @@ int pci_func_msix(struct pci_func *f, struct irq_router *r, unsigned int cap_off
 int pci_func_msi(struct pci_func *f, struct irq_router *r, unsigned int cap_off, unsigned int n,
 	const struct msi_ops *ops, struct err *e);
 
+/*
+ * The function's own code wants to access @gpa: may it? False also records the fault. True for a
+ * function that was not added yet. Any thread.
+ */
+bool pci_func_dma(struct pci_func *f, uint64_t gpa, bool write);
+
 /* The IOAPIC pin that _PRT gives interrupt @pin (1 = INTA#) of @devfn on bus 0. */
 unsigned int pci_intx_gsi(uint8_t devfn, unsigned int pin);
 
 struct pci_root_config {
 	struct bus *mmio, *pio;
+	struct vtd *vtd; /* whose tables decide on DMA, or NULL; outlives the root */
 	struct range mmio32, mmio64, pio_window; /* gpa / port windows BARs are placed in */
 };
 

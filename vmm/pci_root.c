@@ -164,6 +164,7 @@ static void cfc_write(void *ctx, uint64_t off, unsigned int len, uint64_t val)
 
 static void func_destroy(struct pci_func *f)
 {
+	vtd_dma_detach(&f->dma);
 	if (f->root)
 		pci_bars_unmap_all(f);
 	msix_destroy(f->msix);
@@ -187,6 +188,18 @@ static void func_claim(struct pci_func *f)
 	memset(f->emu + PCI_REG_ROM, 0xff, 4);
 	for (unsigned int i = 0; i <= PCI_ROM; i++)
 		f->bar[i].func = f;
+}
+
+static void func_dma_allow(void *ctx, bool allowed)
+{
+	struct pci_func *f = ctx;
+
+	f->ops->dma_allow(f, allowed);
+}
+
+bool pci_func_dma(struct pci_func *f, uint64_t gpa, bool write)
+{
+	return !f->dma.vtd || vtd_dma_request(&f->dma, gpa, write);
 }
 
 int pci_root_add(struct pci_root *root, struct pci_func *f, struct err *e)
@@ -217,6 +230,9 @@ int pci_root_add(struct pci_root *root, struct pci_func *f, struct err *e)
 	root->func[f->devfn] = f;
 	root_multi(root, f->devfn);
 	pthread_mutex_unlock(&root->lock);
+	/* The bus is 0, so the requester id is devfn. */
+	if (root->cfg.vtd && f->ops->dma_allow)
+		vtd_dma_attach(root->cfg.vtd, f->devfn, func_dma_allow, f, &f->dma);
 	return 0;
 }
 

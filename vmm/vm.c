@@ -200,7 +200,7 @@ static void bus_vtd_write(void *ctx, uint64_t off, unsigned int len, uint64_t va
 	vtd_write(ctx, off, len, val);
 }
 
-static int vm_remapping(struct vm *vm, struct err *e)
+static int vm_remapping(struct vm *vm, bool dma, struct err *e)
 {
 	const struct vtd_memory mem = {vtd_mem_read, vtd_mem_write, vm->mem};
 	struct bus_region window = {
@@ -219,11 +219,13 @@ static int vm_remapping(struct vm *vm, struct err *e)
 	r = vtd_create(vm->irq, &mem, e, &vm->vtd);
 	if (r < 0)
 		return r;
+	if (dma)
+		vtd_dma_offer(vm->vtd);
 	window.ctx = vm->vtd;
 	return bus_add(vm->mmio, &window, e);
 }
 
-static int vm_interrupts(struct vm *vm, bool remap, struct err *e)
+static int vm_interrupts(struct vm *vm, const struct vm_config *cfg, struct err *e)
 {
 	struct irq_backend be = irq_backend_kvm(vm->fd);
 	struct bus_region window = {
@@ -239,7 +241,7 @@ static int vm_interrupts(struct vm *vm, bool remap, struct err *e)
 		&be, (unsigned int)vm_cap(vm, KVM_CAP_IRQ_ROUTING, 1024), e, &vm->irq);
 	if (r < 0)
 		return r;
-	r = remap ? vm_remapping(vm, e) : 0;
+	r = cfg->irq_remap ? vm_remapping(vm, cfg->dma_remap, e) : 0;
 	if (r < 0)
 		return r;
 	r = ioapic_create(vm->irq, LAYOUT_RID_IOAPIC, e, &vm->ioapic);
@@ -268,6 +270,7 @@ static int vm_pci(struct vm *vm, unsigned int phys_bits, struct err *e)
 	cfg = (struct pci_root_config){
 		.mmio = vm->mmio,
 		.pio = vm->pio,
+		.vtd = vm->vtd,
 		.mmio32 = vm->pci_mmio32,
 		.mmio64 = vm->pci_mmio64,
 		.pio_window = vm->pci_pio,
@@ -327,7 +330,7 @@ static int vm_build(struct vm *vm, const struct vm_config *cfg, struct err *e)
 	r = bus_create("pio", e, &vm->pio);
 	if (r < 0)
 		return r;
-	r = vm_interrupts(vm, cfg->irq_remap, e);
+	r = vm_interrupts(vm, cfg, e);
 	if (r < 0)
 		return r;
 	r = cpuid_supported(vm->kvm_fd, e, &host);

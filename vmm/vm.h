@@ -34,6 +34,7 @@ struct vm_config {
 	unsigned int cpus; /* 1..KVM_CAP_MAX_VCPUS */
 	struct gmem_config mem;
 	bool irq_remap; /* the guest gets a remapping unit (VT-d) */
+	bool dma_remap; /* and its DMA side offers pass-through */
 	/* APIC ids of the vCPUs, one each and no two alike; NULL: 0, 1, 2, ... */
 	const uint32_t *apic_ids;
 };

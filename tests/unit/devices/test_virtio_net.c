@@ -29,11 +29,13 @@
 #define BIT(n) (1ull << (n))
 
 enum { Q_DESC = 0x10000, Q_AVAIL = 0x20000, Q_USED = 0x30000, Q_STEP = 0x1000, BUFS = 0x100000 };
+enum { TABLES = 0x40000 };
 
 static struct gmem *mem;
 static struct bus *mmio, *pio;
 static struct irq_recorder rec;
 static struct irq_router *router;
+static struct vtd *vtd;
 static struct pci_root *root;
 static struct vnet *net;
 static uint64_t bar;
@@ -131,8 +133,19 @@ static int offloads_set(struct net_backend *be, uint64_t to)
 	return 0;
 }
 
+static int tables_read(void *ctx, uint64_t gpa, void *buf, size_t len)
+{
+	return gmem_read(mem, gpa, buf, len);
+}
+
+static int tables_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
+{
+	return gmem_write(mem, gpa, buf, len);
+}
+
 static void setup(void)
 {
+	const struct vtd_memory tables = {tables_read, tables_write, NULL};
 	const struct gmem_config mc = {.size = MEM};
 	struct pci_root_config rc = {
 		.mmio32 = {WIN, WIN + 0x10000000},
@@ -154,6 +167,9 @@ static void setup(void)
 	ck_assert_int_eq(irq_router_create(&be, 256, &e, &router), 0);
 	rc.mmio = mmio;
 	rc.pio = pio;
+	ck_assert_int_eq(vtd_create(router, &tables, &e, &vtd), 0);
+	vtd_dma_offer(vtd);
+	rc.vtd = vtd;
 	ck_assert_int_eq(pci_root_create(&rc, &e, &root), 0);
 	host.pci = root;
 	host.mem = mem;
@@ -173,6 +189,7 @@ static void teardown(void)
 {
 	pci_root_destroy(root);
 	ck_assert_uint_eq(bells, 0);
+	vtd_destroy(vtd);
 	irq_router_destroy(router);
 	bus_destroy(pio);
 	bus_destroy(mmio);
@@ -657,6 +674,56 @@ START_TEST(an_impossible_ring_needs_a_reset_and_the_reset_heals)
 }
 END_TEST
 
+/* Translation on, with no entry for anybody; then one for the device, and its invalidation. */
+static void dma_block(void)
+{
+	memset(gmem_hva(mem, TABLES, 0x2000), 0, 0x2000);
+	vtd_write(vtd, 0x20, 8, TABLES);
+	vtd_write(vtd, 0x18, 4, 1u << 30);
+	vtd_write(vtd, 0x18, 4, 1u << 31);
+}
+
+static void dma_allow(void)
+{
+	uint64_t *root_entry = gmem_hva(mem, TABLES, 16);
+	uint64_t *context = gmem_hva(mem, TABLES + 0x1000 + devfn() * 16u, 16);
+
+	root_entry[0] = (TABLES + 0x1000) | 1;
+	context[0] = 9;
+	context[1] = 2;
+	vtd_write(vtd, 0x28, 8, 1ull << 63 | 1ull << 61);
+}
+
+START_TEST(a_device_that_the_guests_unit_blocks_stops_until_its_next_start)
+{
+	start(0);
+	rx_post(0, 2, 2048);
+	tx_frame(1, 100);
+	ck_assert(wait_used(0, NULL));
+	dma_block();
+	ck_assert(rd(C(device_status), 1) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	ck_assert_uint_eq(bells, 0);
+	/* It looked at its ring, once. */
+	ck_assert_uint_eq(vtd_read(vtd, 0x220, 8), Q_DESC);
+	ck_assert_uint_eq(vtd_read(vtd, 0x228, 8), 3ull << 62 | 1ull << 32 | devfn());
+	ck_assert_uint_eq(vtd_read(vtd, 0x238, 8), 0);
+	/* Nothing moves any more, nor after a start while it is blocked. */
+	start(0);
+	ck_assert(rd(C(device_status), 1) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	rx_post(0, 1, 2048);
+	tx_frame(1, 100);
+	ck_assert_uint_eq(((struct vring_used *)gmem_hva(mem, Q_USED, 64))->idx, 0);
+	ck_assert_uint_eq(vtd_read(vtd, 0x238, 8) >> 63, 1);
+	dma_allow();
+	ck_assert(rd(C(device_status), 1) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	start(0);
+	ck_assert_uint_eq(rd(C(device_status), 1), 0xf);
+	rx_post(0, 1, 2048);
+	tx_frame(1, 100);
+	ck_assert(wait_used(0, NULL));
+}
+END_TEST
+
 START_TEST(rings_outside_memory_need_a_reset)
 {
 	ck_assert(negotiate(BIT(VIRTIO_F_VERSION_1)));
@@ -1040,6 +1107,7 @@ int main(void)
 	tcase_add_test(t, packed_rings_carry_frames_too);
 	tcase_add_test(t, a_bad_header_is_dropped_and_counted);
 	tcase_add_test(t, an_impossible_ring_needs_a_reset_and_the_reset_heals);
+	tcase_add_test(t, a_device_that_the_guests_unit_blocks_stops_until_its_next_start);
 	tcase_add_test(t, rings_outside_memory_need_a_reset);
 	tcase_add_test(t, commands_set_what_they_say);
 	tcase_add_test(t, the_guest_switches_its_offloads);

@@ -348,8 +348,19 @@ void host_root_remove(const char *root)
 	nftw(root, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+static int tables_read(void *ctx, uint64_t gpa, void *buf, size_t len)
+{
+	return -EFAULT;
+}
+
+static int tables_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
+{
+	return -EFAULT;
+}
+
 static void guest_make(struct host *h)
 {
+	const struct vtd_memory no_memory = {tables_read, tables_write, NULL};
 	struct slots_backend sb = {slot_set, h};
 	struct pci_root_config pc = {
 		.mmio32 = {0xc0000000, 0xe0000000},
@@ -364,9 +375,12 @@ static void guest_make(struct host *h)
 		"bus");
 	pc.mmio = h->mmio;
 	pc.pio = h->pio;
+	rule(irq_router_create(&ib, 4096, NULL, &h->irq) == 0, "router");
+	rule(vtd_create(h->irq, &no_memory, NULL, &h->vtd) == 0, "remapping unit");
+	vtd_dma_offer(h->vtd);
+	pc.vtd = h->vtd;
 	rule(pci_root_create(&pc, NULL, &h->pci) == 0, "root");
 	rule(slots_create(&sb, HOST_SLOTS, NULL, &h->slots) == 0, "slots");
-	rule(irq_router_create(&ib, 4096, NULL, &h->irq) == 0, "router");
 	rule(ioapic_create(h->irq, 0xf0f8, NULL, &h->ioapic) == 0, "IOAPIC");
 	rule(irq_lines_create(h->ioapic, NULL, &h->lines) == 0, "lines");
 	h->ah = (struct assigned_host){
@@ -405,6 +419,7 @@ void host_finish(struct host *h)
 	rule(h->rec.n_attached == 0, "irqfds left");
 	irq_lines_destroy(h->lines);
 	ioapic_destroy(h->ioapic);
+	vtd_destroy(h->vtd);
 	irq_router_destroy(h->irq);
 	irq_recorder_finish(&h->rec);
 	bus_destroy(h->mmio);

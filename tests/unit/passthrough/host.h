@@ -51,6 +51,7 @@ struct host {
 	struct slots *slots;
 	struct irq_recorder rec;
 	struct irq_router *irq;
+	struct vtd *vtd; /* its DMA side is offered; memory holds no tables */
 	struct ioapic *ioapic;
 	struct irq_lines *lines;
 	struct assigned_host ah;

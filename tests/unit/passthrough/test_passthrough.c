@@ -802,6 +802,68 @@ START_TEST(ram_over_a_reserved_window_is_refused_by_name)
 }
 END_TEST
 
+START_TEST(blocked_devices_leave_no_ram_mapped)
+{
+	struct gmem *g = ram(64 << 20, 32 << 20);
+	struct dma_map *m = NULL;
+	struct err e = {0};
+
+	open_ok();
+	ck_assert_int_eq(dma_map_create(h->io, g, &e, &m), 0);
+	ck_assert_int_eq(dma_map_block(m, true, &e), 0);
+	ck_assert_uint_eq(h->k.dma.n, 0);
+	/* Two devices of a group: both have to be let through again. */
+	ck_assert_int_eq(dma_map_block(m, true, &e), 0);
+	ck_assert_int_eq(dma_map_block(m, false, &e), 0);
+	ck_assert_uint_eq(h->k.dma.n, 0);
+	ck_assert_int_eq(dma_map_block(m, false, &e), 0);
+	ck_assert_uint_eq(h->k.dma.n, 2);
+	/* What cannot be mapped again is not half mapped, and is tried again the next time. */
+	ck_assert_int_eq(dma_map_block(m, true, &e), 0);
+	h->k.dma_limit = 1;
+	ck_assert_int_lt(dma_map_block(m, false, &e), 0);
+	ck_assert_ptr_nonnull(strstr(e.text, "guest RAM"));
+	ck_assert_uint_eq(h->k.dma.n, 0);
+	h->k.dma_limit = 65535;
+	ck_assert_int_eq(dma_map_block(m, true, &e), 0);
+	ck_assert_int_eq(dma_map_block(m, false, &e), 0);
+	ck_assert_uint_eq(h->k.dma.n, 2);
+	ck_assert_int_eq(dma_map_block(m, true, &e), 0);
+	dma_map_destroy(m);
+	ck_assert_uint_eq(h->k.dma.n, 0);
+	gmem_destroy(g);
+}
+END_TEST
+
+START_TEST(the_guests_unit_blocks_its_device_and_hears_of_its_faults)
+{
+	struct gmem *g = ram(64 << 20, 0);
+	struct dma_map *m = NULL;
+	struct err e = {0};
+
+	open_ok();
+	ck_assert_int_eq(dma_map_create(h->io, g, &e, &m), 0);
+	assigned_set_dma(h->a, m);
+	ck_assert(!assigned_dma_fault(h->a, 0x1000, true));
+	/* Translation without tables. */
+	vtd_write(h->vtd, 0x18, 4, 1u << 31);
+	ck_assert_uint_eq(h->k.dma.n, 0);
+	ck_assert(assigned_dma_fault(h->a, 0x12345678, false));
+	ck_assert_uint_eq(vtd_read(h->vtd, 0x220, 8), 0x12345000);
+	ck_assert_uint_eq(vtd_read(h->vtd, 0x228, 8), 3ull << 62 | 8ull << 32 | HOST_DEVFN);
+	/* A guest that reboots has all its devices. */
+	vtd_reset(h->vtd);
+	ck_assert_uint_eq(h->k.dma.n, 1);
+	vtd_write(h->vtd, 0x18, 4, 1u << 31);
+	ck_assert_uint_eq(h->k.dma.n, 0);
+	vtd_write(h->vtd, 0x18, 4, 0);
+	ck_assert_uint_eq(h->k.dma.n, 1);
+	dma_map_destroy(m);
+	assigned_set_dma(h->a, NULL);
+	gmem_destroy(g);
+}
+END_TEST
+
 START_TEST(failed_mapping_undoes_the_others)
 {
 	struct gmem *g = ram(64 << 20, 32 << 20);
@@ -869,6 +931,8 @@ static Suite *suite(void)
 	tcase_add_test(dma, guest_ram_is_mapped_in_one_call_per_region);
 	tcase_add_test(dma, small_memlock_limit_is_refused_up_front);
 	tcase_add_loop_test(dma, ram_over_a_reserved_window_is_refused_by_name, 0, 2);
+	tcase_add_test(dma, blocked_devices_leave_no_ram_mapped);
+	tcase_add_test(dma, the_guests_unit_blocks_its_device_and_hears_of_its_faults);
 	tcase_add_test(dma, failed_mapping_undoes_the_others);
 	return s;
 }
