@@ -57,9 +57,11 @@ static const struct argp_option options[] = {
 		"switch's "
 		"socket (vhost-user=PATH); may be repeated",
 		0},
-	{"irq-remap", OPT_IRQ_REMAP, "WHETHER", 0,
-		"Give the guest a remapping unit (VT-d) for its interrupts: on or off (default: "
-		"on)",
+	{"irq-remap", OPT_IRQ_REMAP, "off|on|on,dma=passthrough", 0,
+		"Give the guest a remapping unit (VT-d) for its interrupts (default: on); "
+		"dma=passthrough: its DMA side, too, for guests that turn it on with "
+		"pass-through "
+		"(Linux: intel_iommu=on iommu=pt)",
 		0},
 	{"apic-ids", OPT_APIC_IDS, "ID[,ID...]", 0,
 		"APIC ids of the virtual CPUs, one each (default: 0,1,...); above 254 the guest "
@@ -121,6 +123,29 @@ static void apic_ids_parse(struct run_options *o, const char *arg, struct argp_s
 			break;
 		p = end + 1;
 	}
+}
+
+static void irq_remap_parse(struct run_options *o, const char *arg, struct argp_state *state)
+{
+	static const struct {
+		const char *text;
+		bool irq, dma;
+	} words[] = {
+		{"on", true, false},
+		{"off", false, false},
+		{"on,dma=passthrough", true, true},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (!strcmp(arg, words[i].text)) {
+			o->irq_remap = words[i].irq;
+			o->dma_remap = words[i].dma;
+			return;
+		}
+	argp_error(state,
+		"--irq-remap: off, on, or on,dma=passthrough (without the unit there is no DMA "
+		"side), not '%s'",
+		arg);
 }
 
 /* What the options say only together. */
@@ -196,11 +221,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_STATS: o->stats = arg; break;
 	case OPT_KASLR: o->kaslr = true; break;
-	case OPT_IRQ_REMAP:
-		if (strcmp(arg, "on") && strcmp(arg, "off"))
-			argp_error(state, "--irq-remap: on or off, not '%s'", arg);
-		o->irq_remap = !strcmp(arg, "on");
-		break;
+	case OPT_IRQ_REMAP: irq_remap_parse(o, arg, state); break;
 	case OPT_APIC_IDS: apic_ids_parse(o, arg, state); break;
 	case OPT_NO_REBOOT: o->no_reboot = true; break;
 	case ARGP_KEY_ARG: argp_error(state, "'%s' is not an option", arg); break;
@@ -378,6 +399,8 @@ static int on_kmsg(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 			if (!bdf_equal(f.bdf, assigned_bdf(g->assigned[i])))
 				continue;
 			g->dma_faults++;
+			if (!f.interrupt && assigned_dma_fault(g->assigned[i], f.iova, f.write))
+				continue;
 			/* The first ones tell the story; a guest must not fill the log. */
 			if (g->dma_faults <= 16)
 				fprintf(stderr,

@@ -47,6 +47,7 @@ struct run_options {
 	uint32_t apic_ids[RUN_MAX_APIC_IDS];
 	unsigned int n_apic_ids; /* 0: 0, 1, 2, ... */
 	bool irq_remap;
+	bool dma_remap;
 	uint64_t memory;     /* bytes */
 	uint64_t memory_low; /* bytes below 4 GiB at most, 0 = default */
 	bool hugepages;
@@ -81,10 +82,12 @@ struct guest {
 	struct vm *vm;
 	struct uart *uart;
 	struct pm *pm;
-	struct ioas *ioas;
+	/* One for all devices; one per IOMMU group when the guest may block devices one by one. */
+	struct ioas *ioas[RUN_MAX_ASSIGN];
+	struct dma_map *dma[RUN_MAX_ASSIGN];
+	unsigned int n_ioas;
 	struct run_leases *leases;
 	struct assigned *assigned[RUN_MAX_ASSIGN];
-	struct dma_map *dma;
 	struct vnet *net[RUN_MAX_NET]; /* the PCI root's */
 	struct run_times t;
 	unsigned int reboots;

@@ -54,9 +54,37 @@ static void pm_event(void *ctx, enum pm_event ev)
 	}
 }
 
+/*
+ * The address space for @b: one that is there, or a new one. When the guest's tables may block one device
+ * and let another through, each IOMMU group has its own; the members of a group cannot be told apart.
+ */
+static int guest_ioas(
+	struct guest *g, struct bdf b, char (*group)[64], struct err *e, unsigned int *ret)
+{
+	char path[160], name[64] = "";
+	int r;
+
+	if (g->opt->dma_remap)
+		(void)sysfs_link_name(&g->sysfs,
+			sysfs_pci_path(b, "iommu_group", path, sizeof(path)), name, sizeof(name));
+	for (unsigned int i = 0; i < g->n_ioas; i++)
+		if (!strcmp(group[i], name)) {
+			*ret = i;
+			return 0;
+		}
+	r = ioas_create_type1(&vfio_sys_linux, e, &g->ioas[g->n_ioas]);
+	if (r < 0)
+		return r;
+	memcpy(group[g->n_ioas], name, sizeof(name));
+	*ret = g->n_ioas++;
+	return 0;
+}
+
 static int guest_assign(struct guest *g, struct err *e)
 {
 	const struct run_options *opt = g->opt;
+	char group[RUN_MAX_ASSIGN][64];
+	unsigned int space[RUN_MAX_ASSIGN];
 	struct bdf bdf[RUN_MAX_ASSIGN];
 	int64_t t;
 	int r;
@@ -70,17 +98,20 @@ static int guest_assign(struct guest *g, struct err *e)
 	if (r < 0)
 		return r;
 	t = run_now();
-	r = ioas_create_type1(&vfio_sys_linux, e, &g->ioas);
-	if (r < 0)
-		return r;
 	for (unsigned int i = 0; i < opt->n_assign; i++) {
-		r = assigned_add(g->vm, g->ioas, &g->sysfs, bdf[i], -1, e, &g->assigned[i]);
+		r = guest_ioas(g, bdf[i], group, e, &space[i]);
+		if (r == 0)
+			r = assigned_add(g->vm, g->ioas[space[i]], &g->sysfs, bdf[i], -1, e,
+				&g->assigned[i]);
 		if (r < 0)
 			return r;
 	}
 	g->t.devices = run_now() - t;
 	t = run_now();
-	r = dma_map_create(g->ioas, g->vm->mem, e, &g->dma);
+	for (unsigned int i = 0; r == 0 && i < g->n_ioas; i++)
+		r = dma_map_create(g->ioas[i], g->vm->mem, e, &g->dma[i]);
+	for (unsigned int i = 0; r == 0 && i < opt->n_assign; i++)
+		assigned_set_dma(g->assigned[i], g->dma[space[i]]);
 	g->t.dma_map = run_now() - t;
 	return r;
 }
@@ -133,6 +164,7 @@ int guest_init(struct guest *g, const struct run_options *opt, struct err *e)
 			.low_max = opt->memory_low,
 			.hugepages = opt->hugepages},
 		.irq_remap = opt->irq_remap,
+		.dma_remap = opt->dma_remap,
 		.apic_ids = opt->n_apic_ids ? opt->apic_ids : NULL,
 	};
 	const struct uart_ops uart_ops = {
@@ -228,8 +260,10 @@ void guest_finish(struct guest *g)
 	/* Devices stop doing DMA (reset, closed) before the memory they reach goes away. */
 	if (g->vm)
 		pci_root_clear(g->vm->pci);
-	dma_map_destroy(g->dma);
-	ioas_destroy(g->ioas);
+	for (unsigned int i = g->n_ioas; i-- > 0;) {
+		dma_map_destroy(g->dma[i]);
+		ioas_destroy(g->ioas[i]);
+	}
 	/* Now nobody has the devices open. */
 	run_leases_drop(g->leases);
 	pm_destroy(g->pm);

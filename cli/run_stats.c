@@ -148,6 +148,9 @@ static json_t *remap_json(const struct guest *g)
 	put(o, "invalidations", s.invalidations);
 	put(o, "descriptors", s.descriptors);
 	put(o, "queue_errors", s.queue_errors);
+	json_object_set_new(o, "dma", json_boolean(s.dma_on));
+	put(o, "dma_blocked", s.dma_blocked);
+	put(o, "dma_faults", s.dma_faults);
 	return o;
 }
 
@@ -278,8 +281,14 @@ static json_t *stats_json(const struct guest *g, const char *end, int status)
 	put(o, "irqfd_calls", irq.irqfd_calls);
 	json_object_set_new(root, "interrupts", o);
 
-	if (g->ioas)
-		ioas_stats(g->ioas, &io);
+	for (unsigned int i = 0; i < g->n_ioas; i++) {
+		struct ioas_stats one;
+
+		ioas_stats(g->ioas[i], &one);
+		io.map_calls += one.map_calls;
+		io.map_bytes += one.map_bytes;
+		io.unmap_calls += one.unmap_calls;
+	}
 	o = json_object();
 	put(o, "map_calls", io.map_calls);
 	put(o, "map_bytes", io.map_bytes);
