@@ -11,8 +11,9 @@
  *	desc[slot].num               entries of the chain at @slot, where it was ever more than one
  *	desc[slot].flags, .len       what the guest had written there, where frames of many chains go
  *
- * and a burst that was cut short is found by looking at the entries between the two: one marked used
- * is done, and next is the one behind its chain; the first that is not ends what was published. Entries
+ * and a burst that was cut short is found by looking at the entries between the two: one that is no
+ * longer available in its lap is done (the guest may have made it available for the next since), and
+ * next is the one behind its chain; the first that is still available ends what was published. Entries
  * marked used behind that are of a frame of many chains, the first of which is marked last: the guest
  * has not looked at them, and they are made available again.
  */
@@ -102,7 +103,7 @@ static struct pos burst_recover(const struct vring_dev *r, const struct vring_in
 	unsigned int steps;
 
 	for (steps = 0; steps < r->size && !pos_equal(p, end) &&
-			flags_used(flags_load(&r->pdesc[p.idx]), p.wrap);
+			!flags_available(flags_load(&r->pdesc[p.idx]), p.wrap);
 		steps++)
 		p = pos_add(r, p, area_num(r, area, p.idx));
 	done = p;
@@ -125,6 +126,7 @@ static void area_commit(struct vring_dev *r)
 {
 	struct vring_inflight_packed *area = r->inflight_packed;
 
+	/* Who dies between the two is a lap behind: all of it is done, which recovery finds. */
 	__atomic_store_n(&area->old_used_idx, r->next, __ATOMIC_RELEASE);
 	__atomic_store_n(&area->old_used_wrap, (uint8_t)r->wrap, __ATOMIC_RELEASE);
 }
