@@ -130,7 +130,12 @@ static int vector_attach(struct irq_vector *v, struct irq_msi out, struct err *e
 		err = irq_route_take(v->r, out, e, &v->gsi);
 		v->has_gsi = !err;
 	}
-	/* From the irqfd on KVM injects, also what the eventfd holds already. */
+	/*
+	 * From the irqfd on KVM injects, also what the eventfd holds already. A signal from elsewhere
+	 * in the very moment may come twice: KVM reads the count without the eventfd's lock
+	 * (kvm_irqfd_assign(), as of Linux 6.18). Our own devices signal under the lock of their
+	 * MSI or MSI-X.
+	 */
 	if (!err && !v->attached) {
 		err = vector_irqfd(v, true);
 		if (err)
