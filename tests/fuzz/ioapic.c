@@ -3,27 +3,44 @@
  * The IOAPIC against a model written from the 82093AA datasheet: whatever the guest writes and the
  * devices do, registers, messages and calls to listeners are the model's, and a level message is
  * never sent without the route that makes KVM tell its end.
+ *
+ * Every other input has a remapping unit, too, whose few entries and switches change on the way: what
+ * then becomes of a pin's message is the model's as well, and so is the number of faults.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/bytes.h"
+#include "irqremap/vtd.h"
 #include "tests/fakes/irq_recorder.h"
 
-#define PINS 24
+#define PINS    24
+#define RID     0xf0f8
+#define ENTRIES 8
 
 /* ---- the model ---- */
 
 struct model_pin {
-	unsigned int vector, mode, dest;
+	unsigned int vector, mode, dest, ext;
 	bool logical, low, level, masked;
 	bool remote, line;
 	bool telling;
 	unsigned int told;
 };
 
+struct model_entry {
+	bool present, reserved, ours, level;
+	unsigned int vector, dest;
+};
+
 struct model {
 	unsigned int sel, id;
+	/* the remapping unit */
+	bool unit, remaps, compat, wide;
+	struct model_entry entry[ENTRIES];
+	uint64_t faults;
 	struct model_pin pin[PINS];
 	struct irq_msi msg[64];
 	unsigned int n_msg;
@@ -55,16 +72,44 @@ static struct irq_msi pin_message(const struct model_pin *p)
 {
 	struct irq_msi m;
 
-	m.addr = 0xfee00000 + p->dest * 4096 + (p->mode == 1) * 8 + p->logical * 4;
+	m.addr = 0xfee00000 + p->dest * 4096 + p->ext * 16 + (p->mode == 1) * 8 + p->logical * 4;
 	m.data = p->vector + p->mode * 256 + 16384 + pin_level(p) * 32768;
 	return m;
 }
 
+/* VT-d 5.1.5.1: with bit 48 set the entry is index 14:0 in 63:49, and index 15 in bit 11. */
+static bool model_translate(const struct model *m, const struct model_pin *p, struct irq_msi *out)
+{
+	unsigned int index = p->dest * 128 + p->ext / 2 + p->logical * 32768;
+	const struct model_entry *e;
+
+	*out = pin_message(p);
+	if (!m->remaps)
+		return true;
+	if (p->ext % 2 == 0)
+		return m->compat && !m->wide;
+	/* Lowest priority sets the bit that makes the data a subhandle: far beyond the table. */
+	if (p->mode == 1 || index >= ENTRIES)
+		return false;
+	e = &m->entry[index];
+	out->addr = 0xfee00000 + (e->dest % 256) * 4096 + ((uint64_t)(e->dest / 256) << 40);
+	out->data = e->vector + 16384 + e->level * 32768;
+	return e->present && !e->reserved && e->ours;
+}
+
 static bool model_send(struct model *m, const struct model_pin *p)
 {
-	if (p->mode == 3 || p->mode == 6 || p->mode == 7 || m->accepts <= 0)
+	struct irq_msi out;
+
+	if (p->mode == 3 || p->mode == 6 || p->mode == 7)
 		return false;
-	m->msg[m->n_msg++] = pin_message(p);
+	if (!model_translate(m, p, &out)) {
+		m->faults++;
+		return false;
+	}
+	if (m->accepts <= 0)
+		return false;
+	m->msg[m->n_msg++] = out;
 	return true;
 }
 
@@ -132,7 +177,7 @@ static uint32_t model_window(const struct model *m)
 		return 0;
 	p = &m->pin[(m->sel - 16) / 2];
 	if (m->sel % 2)
-		return p->dest << 24;
+		return p->dest << 24 | p->ext << 16;
 	return p->vector + (p->mode << 8) + (p->logical << 11) + (pin_waits(p) << 12) +
 	       (p->low << 13) + (p->remote << 14) + (p->level << 15) + (p->masked << 16);
 }
@@ -148,6 +193,7 @@ static void model_window_write(struct model *m, uint32_t v)
 		p = &m->pin[(m->sel - 16) / 2];
 		if (m->sel % 2) {
 			p->dest = v >> 24;
+			p->ext = m->unit ? v >> 16 & 255 : 0;
 		} else {
 			p->vector = v & 255;
 			p->mode = v >> 8 & 7;
@@ -189,6 +235,8 @@ struct pair {
 	struct irq_recorder rec;
 	struct irq_router *router;
 	struct ioapic *io;
+	struct vtd *vtd;
+	uint8_t mem[0x2000]; /* the table, and from 0x1000 the queue */
 	struct model m;
 	unsigned int told[PINS];
 	const uint8_t *data;
@@ -226,8 +274,13 @@ static uint32_t take(struct pair *p, unsigned int bytes)
 
 static void compare(struct pair *p)
 {
+	struct vtd_stats s = {0};
+	struct irq_msi out;
 	unsigned int i;
 
+	if (p->vtd)
+		vtd_stats(p->vtd, &s);
+	CHECK(s.faults == p->m.faults);
 	CHECK(p->rec.n_msi == p->m.n_msg);
 	for (i = 0; i < p->m.n_msg; i++) {
 		CHECK(p->rec.msi[i].addr == p->m.msg[i].addr);
@@ -240,9 +293,12 @@ static void compare(struct pair *p)
 		CHECK(p->told[i] == pin->told);
 		if (pin->masked)
 			continue;
-		/* KVM knows each unmasked level pin as it is, and no other */
-		CHECK(p->rec.route[i].addr == (pin_level(pin) ? pin_message(pin).addr : 0));
-		CHECK(!pin_level(pin) || p->rec.route[i].data == pin_message(pin).data);
+		/* KVM knows each unmasked level pin as it is, if its EOI can end it, and no other */
+		if (!pin_level(pin) || !model_translate(&p->m, pin, &out) ||
+			out.data % 256 != pin->vector)
+			out = (struct irq_msi){0};
+		CHECK(p->rec.route[i].addr == out.addr);
+		CHECK(!out.addr || p->rec.route[i].data == out.data);
 	}
 	irq_recorder_clear(&p->rec);
 	p->m.n_msg = 0;
@@ -264,10 +320,97 @@ static uint32_t entry(struct pair *p)
 	       (v & 0x8000 ? 0 : 0x8000) + ((v & 0x18) == 0x18 ? 0x10000 : 0);
 }
 
+/* The upper half: now and then what names an entry that there is. */
+static uint32_t upper(struct pair *p)
+{
+	uint32_t v = take(p, 4);
+
+	return v & 1 ? (v & 0xf0000) | 0x10000 : v;
+}
+
+/* ---- the remapping unit ---- */
+
+static int mem_read(void *ctx, uint64_t gpa, void *buf, size_t len)
+{
+	struct pair *p = ctx;
+
+	if (gpa >= sizeof(p->mem) || len > sizeof(p->mem) - gpa)
+		return -EFAULT;
+	memcpy(buf, p->mem + gpa, len);
+	return 0;
+}
+
+static int mem_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
+{
+	return -EFAULT;
+}
+
+static void unit_switch(struct pair *p, bool remaps, bool compat)
+{
+	vtd_write(p->vtd, 0x18, 4, 1u << 26 | (uint32_t)remaps << 25 | (uint32_t)compat << 23);
+	if (remaps == p->m.remaps && compat == p->m.compat)
+		return;
+	p->m.remaps = remaps;
+	p->m.compat = compat;
+	model_retry(&p->m);
+}
+
+/* Change an entry and invalidate it, as an index or all. */
+static void unit_entry(struct pair *p, unsigned int i, uint32_t v)
+{
+	struct model_entry *e = &p->m.entry[i];
+	uint32_t tail = (uint32_t)vtd_read(p->vtd, 0x88, 4);
+
+	*e = (struct model_entry){
+		.present = v & 7,
+		.reserved = (v >> 3 & 7) == 7,
+		.ours = (v >> 6 & 7) != 7,
+		.level = v >> 9 & 1,
+		.vector = 0x30 + (v >> 10 & 3),
+		.dest = v >> 12 & (p->m.wide ? 0xfffff : 0xff),
+	};
+	le_store(p->mem + 16 * i, 8,
+		(uint64_t)e->present | e->level << 4 | (uint64_t)e->reserved << 31 |
+			(uint64_t)e->vector << 16 | (uint64_t)e->dest << (p->m.wide ? 32 : 40));
+	le_store(p->mem + 16 * i + 8, 8, 1 << 18 | (e->ours ? RID : RID + 1));
+	le_store(p->mem + 0x1000 + tail, 8, v >> 31 ? 4 : 4 | 1 << 4 | (uint64_t)i << 32);
+	le_store(p->mem + 0x1000 + tail + 8, 8, 0);
+	vtd_write(p->vtd, 0x88, 4, (tail + 16) % 4096);
+	model_retry(&p->m);
+}
+
+static void unit_up(struct pair *p, bool wide)
+{
+	const struct vtd_memory mem = {mem_read, mem_write, p};
+
+	CHECK(!vtd_create(p->router, &mem, NULL, &p->vtd));
+	p->m.unit = true;
+	p->m.wide = wide;
+	vtd_write(p->vtd, 0x90, 8, 0x1000);
+	vtd_write(p->vtd, 0x18, 4, 1u << 26);
+	vtd_write(p->vtd, 0xb8, 8, (uint64_t)wide << 11 | 2);
+	vtd_write(p->vtd, 0x18, 4, 1u << 26 | 1u << 24);
+}
+
+static void unit_step(struct pair *p, uint32_t op, uint32_t a)
+{
+	uint32_t v = take(p, 4);
+
+	if (op & 16)
+		unit_switch(p, a & 3, a & 4);
+	else
+		unit_entry(p, a % ENTRIES, v);
+}
+
 static void step(struct pair *p)
 {
 	uint32_t op = take(p, 1), a = take(p, 1), v;
 
+	if (p->vtd && (op & 0xe0) == 0xe0) {
+		unit_step(p, op, a);
+		compare(p);
+		return;
+	}
 	switch (op % 12) {
 	case 0:
 	case 1:
@@ -282,7 +425,7 @@ static void step(struct pair *p)
 		break;
 	case 5:
 		both_write(p, 0, 4, 16 + 2 * (a % PINS) + 1);
-		both_write(p, 0x10, 4, take(p, 4));
+		both_write(p, 0x10, 4, upper(p));
 		break;
 	case 6:
 		both_write(p, 0, 1, a);
@@ -329,7 +472,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	irq_recorder_init(&p->rec);
 	be = irq_recorder_backend(&p->rec);
 	CHECK(!irq_router_create(&be, 4096, NULL, &p->router));
-	CHECK(!ioapic_create(p->router, 0xf0f8, NULL, &p->io));
+	i = take(p, 1);
+	if (i % 2)
+		unit_up(p, i & 2);
+	CHECK(!ioapic_create(p->router, RID, NULL, &p->io));
 	for (i = 0; i < PINS; i++) {
 		pin_reset(&p->m.pin[i]);
 		ioapic_on_eoi(p->io, i, on_eoi, p);
@@ -339,6 +485,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (i = 0; i < 256; i++)
 		both_write(p, 0, 4, i);
 	ioapic_destroy(p->io);
+	vtd_destroy(p->vtd);
 	irq_router_destroy(p->router);
 	irq_recorder_finish(&p->rec);
 	free(p);

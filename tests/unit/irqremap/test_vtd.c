@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The guest's remapping unit, driven as a guest's driver does: tables and queue in memory. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "common/bytes.h"
+#include "common/cleanup.h"
 #include "irqremap/irte.h"
 #include "irqremap/vtd.h"
 #include "tests/unit/irqremap/world.h"
@@ -553,6 +555,8 @@ static const struct {
 	{"wait reserved", 5 | 1 << 8, 0},
 	{"wait status outside memory", 5 | 1 << 5, MEM},
 	{"wait status at the end of memory", 5 | 1 << 5, ~3ull},
+	{"wait status in the interrupt window", 5 | 1 << 5, 0xfee00000},
+	{"wait status in the unit itself", 5 | 1 << 5, 0xfed90088},
 };
 
 START_TEST(wrong_descriptor_stops_the_queue_until_it_is_mended)
@@ -620,6 +624,244 @@ START_TEST(reset_turns_it_off)
 	ck_assert_uint_eq(vtd_read(vtd, FRCD + 8, 8), 0);
 	ck_assert_int_gt(irq_router_send(router, RID, MSI(0x31)), 0);
 	irq_vector_destroy(v);
+}
+END_TEST
+
+/* ---- a hostile guest: the fault the specification asks for each time, and no interrupt ---- */
+
+/* A fresh unit, so that the next fault is in the first record. */
+static void again(uint64_t mode)
+{
+	vtd_reset(vtd);
+	tail = 0;
+	remap_on(mode);
+	irq_recorder_clear(&rec);
+}
+
+/* VT-d table 25 and §11.4.14.1: reason, requester, and the index where the request gave one. */
+static void ck_blocked(
+	const char *what, uint16_t rid, struct irq_msi m, unsigned int reason, uint32_t index)
+{
+	ck_assert_msg(irq_router_send(router, rid, m) == 0, "%s: passed", what);
+	ck_assert_msg(rec.n_msi == 0, "%s: sent", what);
+	ck_assert_msg(vtd_read(vtd, FRCD + 8, 8) == (F | (uint64_t)reason << 32 | rid),
+		"%s: recorded %#llx", what, (unsigned long long)vtd_read(vtd, FRCD + 8, 8));
+	ck_assert_msg(vtd_read(vtd, FRCD, 8) == (uint64_t)index << 48, "%s: index %#llx", what,
+		(unsigned long long)vtd_read(vtd, FRCD, 8));
+	ck_assert_uint_eq(get(FSTS), PPF);
+}
+
+static void ck_passes(const char *what, uint16_t rid, struct irq_msi m)
+{
+	ck_assert_msg(irq_router_send(router, rid, m) > 0, "%s: blocked", what);
+	ck_assert_uint_eq(rec.n_msi, 1);
+	ck_assert_uint_eq(get(FSTS), 0);
+}
+
+START_TEST(each_reserved_bit_of_an_entry_is_fault_24)
+{
+	char what[32];
+
+	for (unsigned int bit = 1; bit < 128; bit++) {
+		bool reserved = (bit >= 12 && bit <= 15) || (bit >= 24 && bit <= 31) || bit >= 84 ||
+				(!_i && ((bit >= 32 && bit <= 39) || (bit >= 48 && bit <= 63)));
+
+		again(_i ? EIME : 0);
+		entry_put(7, 1 | (bit < 64 ? 1ull << bit : 0), bit < 64 ? 0 : 1ull << (bit - 64));
+		snprintf(what, sizeof(what), "bit %u", bit);
+		if (reserved)
+			ck_blocked(what, RID, request(7), 0x24, 7);
+		else if (bit == 82 || bit == 83)
+			/* The source is checked now, and the entry is for 00:00.0 or bus 0. */
+			ck_blocked(what, RID, request(7), 0x26, 7);
+		else
+			ck_passes(what, RID, request(7));
+	}
+}
+END_TEST
+
+/* VT-d §9.10 in other words: which requesters an entry is for. */
+static bool source_is(unsigned int svt, unsigned int sq, unsigned int sid, unsigned int rid)
+{
+	static const char *const compared[] = {"210", "10", "0", ""};
+
+	if (svt == 0)
+		return true;
+	if (svt == 2)
+		return rid / 256 >= sid / 256 && rid / 256 <= sid % 256;
+	if (rid / 8 != sid / 8)
+		return false;
+	/* SQ 1 ignores bit 2 of the function, 2 bits 2 and 1, 3 all. */
+	for (const char *c = compared[sq]; *c; c++)
+		if ((rid ^ sid) >> (*c - '0') & 1)
+			return false;
+	return true;
+}
+
+START_TEST(source_of_each_kind_is_checked_and_a_wrong_one_is_fault_26)
+{
+	static const uint16_t ids[] = {0, 0x0108, 0x0109, 0x010a, 0x010c, 0x010f, 0x0110, 0x0208,
+		0x0102, 0x0201, 0x00ff, 0xff00, 0xffff};
+	unsigned int svt = (unsigned int)_i / 4, sq = (unsigned int)_i % 4;
+	char what[64];
+
+	for (unsigned int s = 0; s < ARRAY_SIZE(ids); s++) {
+		for (unsigned int r = 0; r < ARRAY_SIZE(ids); r++) {
+			again(EIME);
+			entry_put(7, 1 | 0x31 << 16, SID(sq, svt, ids[s]));
+			snprintf(what, sizeof(what), "SVT %u SQ %u SID %#x, from %#x", svt, sq,
+				ids[s], ids[r]);
+			if (svt == 3)
+				ck_blocked(what, ids[r], request(7), 0x24, 7);
+			else if (source_is(svt, sq, ids[s], ids[r]))
+				ck_passes(what, ids[r], request(7));
+			else
+				ck_blocked(what, ids[r], request(7), 0x26, 7);
+		}
+	}
+}
+END_TEST
+
+/* All sizes: the last entry is read, the first after it is not. */
+START_TEST(index_beyond_the_table_is_fault_21)
+{
+	uint32_t count = 2u << _i;
+	struct irq_msi far = {0xfee0001cu | 0x7fff << 5, 0xffff};
+
+	again(EIME);
+	vtd_write(vtd, IRTA, 8, TABLE | EIME | (unsigned int)_i);
+	put(GCMD, QIE | IRE | SIRTP);
+	entry_set(count - 1, 0x41, 1);
+	ck_passes("last", RID, request(count - 1));
+	irq_recorder_clear(&rec);
+	if (count <= 0xffff) {
+		entry_set(count, 0x42, 1);
+		ck_blocked("first after it", RID, request(count), 0x21, count);
+		vtd_reset(vtd);
+		tail = 0;
+		remap_on(EIME);
+	}
+	/* Handle and subhandle together reach further than any table; 16 bits of it are recorded. */
+	vtd_write(vtd, IRTA, 8, TABLE | EIME | (unsigned int)_i);
+	put(GCMD, QIE | IRE | SIRTP);
+	ck_blocked("handle and subhandle", RID, far, 0x21, 0xfffe);
+}
+END_TEST
+
+START_TEST(reserved_bit_of_a_request_is_fault_20)
+{
+	for (unsigned int bit = 16; bit < 32; bit++) {
+		again(EIME);
+		entry_set(7, 0x41, 1);
+		ck_blocked("data", RID, (struct irq_msi){0xfee00018 | 7 << 5, 1u << bit}, 0x20, 0);
+	}
+}
+END_TEST
+
+static const uint64_t tables[] = {MEM, MEM - 0x1000, 0x7ffffffffffff000, 0xfffffffffffff000};
+
+START_TEST(table_that_is_not_memory_is_fault_23)
+{
+	/* The one that begins in memory ends outside. */
+	uint32_t index = tables[_i] < MEM ? 256 : 0;
+
+	again(EIME);
+	vtd_write(vtd, IRTA, 8, tables[_i] | EIME | 9);
+	put(GCMD, QIE | IRE | SIRTP);
+	ck_blocked("table", RID, request(index), 0x23, index);
+}
+END_TEST
+
+/* What one device writes in the name of another: its own id is what counts, and is recorded. */
+START_TEST(message_forged_by_another_device_is_blocked_and_recorded)
+{
+	struct irq_vector *owner, *thief;
+
+	entry_set(5, 0x41, 1);
+	remap_on(EIME);
+	owner = vector_of(request(5));
+	ck_assert_uint_eq(rec.n_attached, 1);
+	ck_blocked("write", RID + 1, request(5), 0x26, 5);
+	/* And by the thief's own MSI-X entry: it never gets an irqfd. */
+	ck_assert_int_eq(irq_vector_create(router, RID + 8, NULL, &thief), 0);
+	ck_assert_int_eq(irq_vector_set(thief, request(5), NULL), 0);
+	ck_assert_int_eq(irq_vector_unmask(thief, NULL), 0);
+	ck_assert_uint_eq(rec.n_attached, 1);
+	irq_vector_fire(thief);
+	ck_assert_uint_eq(fault_wait(1), F | 0x26ull << 32 | (RID + 8));
+	ck_assert_uint_eq(rec.n_msi, 0);
+	/* The owner is none the worse for it. */
+	irq_vector_fire(owner);
+	irq_recorder_run(&rec);
+	ck_assert_uint_eq(rec.n_msi, 1);
+	ck_assert_uint_eq(rec.msi[0].data, 0x4041);
+	irq_vector_destroy(thief);
+	irq_vector_destroy(owner);
+}
+END_TEST
+
+static const uint64_t nowhere[] = {0, 0xfed00010, 0xfef00010, 0x1fee00010, 0xfee000000010,
+	0x80000000fee00010, 0xfffffffffee00010};
+
+/* No request, so neither an interrupt nor a fault. */
+START_TEST(address_that_is_no_interrupt_is_neither_sent_nor_a_fault)
+{
+	struct irq_msi m = {nowhere[_i], 0x41};
+	struct irq_vector *v;
+
+	entry_set(0, 0x41, 1);
+	remap_on(EIME);
+	irq_recorder_clear(&rec);
+	ck_assert_int_eq(irq_router_send(router, RID, m), 0);
+	v = vector_of(m);
+	irq_vector_fire(v);
+	irq_recorder_run(&rec);
+	ck_assert_uint_eq(rec.n_attached, 0);
+	irq_vector_destroy(v);
+	ck_assert_uint_eq(rec.n_msi, 0);
+	ck_assert_uint_eq(get(FSTS), 0);
+}
+END_TEST
+
+#define LONG_QUEUE 0x100000u /* 32768 descriptors, the most there are */
+#define LONG_BYTES 0x80000u
+
+/* Whatever is in it: a write of the tail ends, with the head at the tail or an error said. */
+START_TEST(longest_queue_ends_wherever_it_begins)
+{
+	struct vtd_stats st;
+
+	for (unsigned int at = 0; at < LONG_BYTES; at += 16)
+		le_store(mem + LONG_QUEUE + at, 8, 4 | 1 << 4);
+	vtd_write(vtd, IQA, 8, LONG_QUEUE | 7);
+	put(GCMD, QIE);
+	vtd_write(vtd, IQT, 8, LONG_BYTES - 16);
+	ck_assert_uint_eq(get(IQH), LONG_BYTES - 16);
+	/* Around the end, up to just behind the head. */
+	vtd_write(vtd, IQT, 8, LONG_BYTES - 32);
+	ck_assert_uint_eq(get(IQH), LONG_BYTES - 32);
+	vtd_stats(vtd, &st);
+	ck_assert_uint_eq(st.invalidations, 2 * 32767);
+	ck_assert_uint_eq(get(FSTS), 0);
+	/* The tail where the head is: nothing to do, however often it is said. */
+	vtd_write(vtd, IQT, 8, LONG_BYTES - 32);
+	vtd_stats(vtd, &st);
+	ck_assert_uint_eq(st.invalidations, 2 * 32767);
+}
+END_TEST
+
+/* A queue that writes itself while it is carried out, the guest's own memory being what it is. */
+START_TEST(queue_that_rewrites_itself_stops_at_what_is_wrong)
+{
+	remap_on(EIME);
+	/* The status of the first is the type of the second: 0 is none. */
+	desc_put(5 | 1 << 5, QUEUE + 16);
+	desc_put(4, 0);
+	desc_put(5 | 1 << 5 | 7ull << 32, STATUS);
+	queue_go();
+	ck_assert_uint_eq(get(FSTS), IQE);
+	ck_assert_uint_eq(get(IQH), 16);
+	ck_assert_uint_eq(le_load(mem + STATUS, 4), 0);
 }
 END_TEST
 
@@ -741,6 +983,16 @@ int main(void)
 	tcase_add_test(t, queue_outside_memory_or_beyond_its_size_is_an_error);
 	tcase_add_test(t, register_commands_are_done_at_once);
 	tcase_add_test(t, reset_turns_it_off);
+	tcase_add_loop_test(t, each_reserved_bit_of_an_entry_is_fault_24, 0, 2);
+	tcase_add_loop_test(t, source_of_each_kind_is_checked_and_a_wrong_one_is_fault_26, 0, 16);
+	tcase_add_loop_test(t, index_beyond_the_table_is_fault_21, 0, 16);
+	tcase_add_test(t, reserved_bit_of_a_request_is_fault_20);
+	tcase_add_loop_test(t, table_that_is_not_memory_is_fault_23, 0, ROWS(tables));
+	tcase_add_test(t, message_forged_by_another_device_is_blocked_and_recorded);
+	tcase_add_loop_test(
+		t, address_that_is_no_interrupt_is_neither_sent_nor_a_fault, 0, ROWS(nowhere));
+	tcase_add_test(t, longest_queue_ends_wherever_it_begins);
+	tcase_add_test(t, queue_that_rewrites_itself_stops_at_what_is_wrong);
 	tcase_add_test(t, pins_are_remapped_with_the_ioapics_source_id);
 	tcase_add_test(t, level_pin_with_another_vector_ends_by_the_eoi_register);
 	tcase_add_test(t, level_pin_with_the_same_vector_ends_by_the_lapic);
