@@ -601,6 +601,35 @@ START_TEST(a_receive_buffer_without_room_for_the_header_needs_a_reset)
 }
 END_TEST
 
+static const struct {
+	bool ring; /* else its buffer */
+	uint64_t at;
+} windows[] = {{false, 0xfee00000}, {false, 0xfee00010 | 9 << 5}, {false, 0xfeeffff0},
+	{true, 0xfee00000}, {true, 0xfee01000}};
+
+/* What a device writes is memory or nothing: it interrupts by its vectors alone. */
+START_TEST(dma_to_the_interrupt_window_interrupts_nobody)
+{
+	start(0);
+	if (windows[_i].ring) {
+		wr(C(device_status), 1, 0);
+		ck_assert(negotiate(BIT(VIRTIO_F_VERSION_1)));
+		queue_place(0, windows[_i].at);
+		wr(C(device_status), 1, 0xf);
+	} else {
+		desc_of(0)[0] = (struct vring_desc){windows[_i].at, 4096, VRING_DESC_F_WRITE, 0};
+		offer(0, 0);
+		tx_frame(1, 100);
+	}
+	ck_assert(wait_status(VIRTIO_CONFIG_S_NEEDS_RESET));
+	irq_recorder_run(&rec);
+	for (unsigned int k = 0; k < rec.n_msi; k++)
+		ck_assert(rec.msi[k].addr == 0xfee00000 && rec.msi[k].data >= 0x40 &&
+			  rec.msi[k].data <= 0x40 + QUEUES);
+	ck_assert_uint_eq(rec.msi_send, 0);
+}
+END_TEST
+
 START_TEST(packed_rings_carry_frames_too)
 {
 	const uint64_t f = BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_NET_F_CTRL_VQ) |
@@ -1104,6 +1133,8 @@ int main(void)
 	tcase_add_test(t, a_long_frame_is_spread_over_merged_buffers);
 	tcase_add_test(t, a_header_in_pieces_is_a_header);
 	tcase_add_test(t, a_receive_buffer_without_room_for_the_header_needs_a_reset);
+	tcase_add_loop_test(t, dma_to_the_interrupt_window_interrupts_nobody, 0,
+		(int)(sizeof(windows) / sizeof(*windows)));
 	tcase_add_test(t, packed_rings_carry_frames_too);
 	tcase_add_test(t, a_bad_header_is_dropped_and_counted);
 	tcase_add_test(t, an_impossible_ring_needs_a_reset_and_the_reset_heals);

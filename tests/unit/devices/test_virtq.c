@@ -103,6 +103,10 @@ static const struct {
 	{"available crosses the end", 8, DESC, MEM - 20, USED, 0, -EFAULT},
 	{"used crosses the end", 8, DESC, AVAIL, MEM - 68, 0, -EFAULT},
 	{"address wraps", 8, UINT64_MAX - 15, AVAIL, USED, 0, -EFAULT},
+	{"descriptors in the interrupt window", 8, 0xfee00000, AVAIL, USED, 0, -EFAULT},
+	{"available in the interrupt window", 8, DESC, 0xfee00010, USED, 0, -EFAULT},
+	{"used in the interrupt window", 8, DESC, AVAIL, 0xfee00000, 0, -EFAULT},
+	{"packed events in the interrupt window", 8, DESC, AVAIL, 0xfee00000, PACKED, -EFAULT},
 };
 
 START_TEST(only_rings_inside_memory_are_taken)

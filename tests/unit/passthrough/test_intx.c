@@ -350,6 +350,66 @@ START_TEST(guest_may_switch_kinds_in_any_order)
 }
 END_TEST
 
+/* The device raises one interrupt of the kind it has, and the guest gets that one. */
+static void one_of(int kind, unsigned int *raised)
+{
+	static const uint32_t vector[] = {
+		[VFIO_PCI_INTX_IRQ_INDEX] = VECTOR,
+		[VFIO_PCI_MSI_IRQ_INDEX] = 0x55,
+		[VFIO_PCI_MSIX_IRQ_INDEX] = 0x66,
+	};
+	uint64_t one = 1;
+
+	pthread_mutex_lock(&h->rec.lock);
+	h->rec.n_msi = 0;
+	pthread_mutex_unlock(&h->rec.lock);
+	if (kind == VFIO_PCI_INTX_IRQ_INDEX) {
+		dev.masked = false;
+		device_set(true);
+		wait_raised(++*raised);
+		dev.asserts = false;
+		eoi();
+	} else {
+		ck_assert_int_eq(write(h->fds[0], &one, sizeof(one)), sizeof(one));
+		irq_recorder_run(&h->rec);
+	}
+	ck_assert_uint_eq(messages(), 1);
+	ck_assert_uint_eq(h->rec.msi[0].data & 0xff, vector[kind]);
+}
+
+/* Not only one after the other: the next may be on before the last is off, and masked on the way. */
+START_TEST(each_kind_delivers_after_any_number_of_switches)
+{
+	unsigned int seed = 3, raised = 0, had[3] = {0};
+	bool msi = false, msix = false, both = false;
+
+	open_ok();
+	pin_put(PIN, LEVEL | VECTOR);
+	for (unsigned int i = 0; i < 3000; i++) {
+		seed = seed * 1103515245 + 12345;
+		switch (seed >> 16 & 7) {
+		case 0: msi_set(msi = !msi); break;
+		case 1: msix_set(msix = !msix); break;
+		case 2: msix_entry_set(h, 0, 0x66, true); break;
+		case 3: cfg_set(h, PCI_COMMAND, 2, PCI_COMMAND_MEMORY); break;
+		default:
+			msix_entry_set(h, 0, 0x66, false);
+			one_of(h->armed_index, &raised);
+			had[h->armed_index]++;
+		}
+		/* Both on is forbidden (PCIe 5.0 §6.1.4); then it is what was turned on last. */
+		if (!msi && !msix)
+			ck_assert_int_eq(h->armed_index, VFIO_PCI_INTX_IRQ_INDEX);
+		if (msi != msix && !both)
+			ck_assert_int_eq(h->armed_index,
+				msi ? VFIO_PCI_MSI_IRQ_INDEX : VFIO_PCI_MSIX_IRQ_INDEX);
+		both = (both || (msi && msix)) && (msi || msix);
+	}
+	for (unsigned int k = 0; k < 3; k++)
+		ck_assert_uint_gt(had[k], 100);
+}
+END_TEST
+
 START_TEST(line_falls_when_the_guest_turns_msi_on)
 {
 	open_ok();
@@ -415,6 +475,7 @@ int main(void)
 	tcase_add_test(t, intx_disable_takes_the_interrupt_back);
 	tcase_add_test(t, signal_under_way_when_intx_is_disabled_is_dropped);
 	tcase_add_test(t, guest_may_switch_kinds_in_any_order);
+	tcase_add_test(t, each_kind_delivers_after_any_number_of_switches);
 	tcase_add_test(t, line_falls_when_the_guest_turns_msi_on);
 	tcase_add_test(t, reset_lowers_the_line_and_arms_intx_anew);
 	tcase_add_test(t, kernel_that_will_not_arm_is_survived);
