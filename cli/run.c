@@ -385,12 +385,29 @@ static int on_room(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 	return 0;
 }
 
+static void fault_say(const char *name, const struct dma_fault *f)
+{
+	char a[BDF_STRLEN];
+
+	bdf_format(f->bdf, a);
+	if (f->interrupt)
+		fprintf(stderr,
+			"viaduct run: %s: %s: the IOMMU blocked an interrupt message for entry "
+			"0x%" PRIx64 " (reason 0x%x): not one of its own\n",
+			name, a, f->iova, f->reason);
+	else
+		fprintf(stderr,
+			"viaduct run: %s: %s: the IOMMU blocked a DMA %s at iova 0x%" PRIx64
+			" (reason 0x%x): outside the guest's memory\n",
+			name, a, f->write ? "write" : "read", f->iova, f->reason);
+}
+
 static int on_kmsg(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 {
 	struct run *r = ctx;
 	struct guest *g = &r->guest;
 	struct dma_fault f;
-	char line[1024], a[BDF_STRLEN];
+	char line[1024];
 
 	while (kmsg_next(fd, line, sizeof(line)) > 0) {
 		if (!dma_fault_parse(line, &f))
@@ -403,14 +420,7 @@ static int on_kmsg(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 				continue;
 			/* The first ones tell the story; a guest must not fill the log. */
 			if (g->dma_faults <= 16)
-				fprintf(stderr,
-					"viaduct run: %s: %s: the IOMMU blocked a DMA %s at iova "
-					"0x%" PRIx64 " (reason 0x%x): outside the guest's memory\n",
-					r->opt->name, bdf_format(f.bdf, a),
-					f.interrupt ? "interrupt"
-					: f.write   ? "write"
-						    : "read",
-					f.iova, f.reason);
+				fault_say(r->opt->name, &f);
 		}
 	}
 	return 0;
