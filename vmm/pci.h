@@ -66,7 +66,10 @@ struct pci_func_ops {
 	 * this returns; see vtd_dma_fn, whose locks it has. The root's is not held. NULL: no DMA.
 	 */
 	void (*dma_allow)(struct pci_func *f, bool allowed);
-	/* After core put cfg back to what it was at pci_root_add() (BARs 0) and reset MSI, MSI-X. */
+	/*
+	 * After core put cfg back to what it was at pci_root_add() (BARs 0) and reset MSI, MSI-X. A
+	 * function that is gone may come back here with pci_func_back().
+	 */
 	void (*reset)(struct pci_func *f);
 	/* Free the owner's structure; core has detached it from the buses. */
 	void (*destroy)(struct pci_func *f);
@@ -104,6 +107,7 @@ struct pci_func {
 	unsigned int cap_end;  /* first byte free for pci_func_cap() */
 	uint8_t *power_on;     /* cfg at pci_root_add(), for a reset */
 	struct vtd_requester dma;
+	bool gone;             /* pci_func_gone() */
 };
 
 struct pci_ids {
@@ -183,6 +187,15 @@ int pci_root_slot(const struct pci_root *root, uint8_t *ret_devfn);
  * -EEXIST: the slot is taken; -ENOMEM.
  */
 int pci_root_add(struct pci_root *root, struct pci_func *f, struct err *e);
+/*
+ * Take @f from the guest without asking, as a pulled card goes: from now on its slot answers all
+ * ones, its BARs decode nowhere, its vectors are disarmed and what they had pending is dropped. When
+ * this returns no config operation is under way and none will come but reset and destroy; a trapped
+ * BAR access that began before may still be. Nothing happens when it is gone already. Control thread.
+ */
+void pci_func_gone(struct pci_func *f);
+/* From ops->reset only: it answers again. */
+void pci_func_back(struct pci_func *f);
 /*
  * Place every BAR in the windows and turn on decode, as firmware does; bus mastering stays off.
  * Largest first; memory at 4 KiB steps at least. 64-bit prefetchable BARs go high when they fit,

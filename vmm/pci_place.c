@@ -136,7 +136,7 @@ static void place_apply(struct place *p, struct pci_root *root)
 		struct pci_func *f = root->func[d];
 		uint8_t on = PCI_COMMAND_IO | PCI_COMMAND_MEMORY;
 
-		if (f)
+		if (f && !f->gone)
 			pci_func_write(f, PCI_REG_COMMAND, 2,
 				(le_load(f->cfg + PCI_REG_COMMAND, 2) & ~PCI_COMMAND_MASTER) |
 					(f->wmask[PCI_REG_COMMAND] & on));

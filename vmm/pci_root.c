@@ -29,9 +29,9 @@ static const struct pci_func_ops bridge_ops = {0};
 static struct pci_func *root_find(struct pci_root *root, uint8_t bus, uint8_t devfn)
 {
 	/* Software looks at functions 1..7 only after 0 answered (PCI 3.0 §3.2.2.3.4). */
-	if (bus != 0 || !root->func[devfn & ~7u])
+	if (bus != 0 || !root->func[devfn & ~7u] || root->func[devfn & ~7u]->gone)
 		return NULL;
-	return root->func[devfn];
+	return root->func[devfn] && !root->func[devfn]->gone ? root->func[devfn] : NULL;
 }
 
 /* Set the multifunction bit of a device's functions as their number says. */
@@ -249,6 +249,25 @@ int pci_root_slot(const struct pci_root *root, uint8_t *ret_devfn)
 		return 0;
 	}
 	return -ENOSPC;
+}
+
+void pci_func_gone(struct pci_func *f)
+{
+	pthread_mutex_lock(&f->root->lock);
+	if (!f->gone) {
+		f->gone = true;
+		pci_bars_unmap_all(f);
+		if (f->msix)
+			msix_reset(f->msix);
+		if (f->msi)
+			msi_reset(f->msi);
+	}
+	pthread_mutex_unlock(&f->root->lock);
+}
+
+void pci_func_back(struct pci_func *f)
+{
+	f->gone = false;
 }
 
 uint64_t pci_root_refused(const struct pci_root *root)

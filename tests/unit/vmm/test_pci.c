@@ -492,6 +492,33 @@ START_TEST(reset_restores_power_on_values)
 }
 END_TEST
 
+/* A reset leaves it away unless its owner brings it back. */
+START_TEST(function_that_is_gone_reads_all_ones)
+{
+	struct dev *d = dev_new("a", 8);
+
+	pci_func_bar(&d->f, 0, PCI_BAR_MEM32, false, 0x1000);
+	dev_add(d);
+	ck_assert_int_eq(pci_root_place(root, NULL), 0);
+	events(d);
+	pci_func_gone(&d->f);
+	ck_assert_str_eq(events(d), "unmap 0");
+	ck_assert_uint_eq(rd(8, 0, 4), 0xffffffff);
+	wr(8, COMMAND, 2, 0);
+	wr(8, COMMAND, 2, MEM);
+	pci_func_gone(&d->f);
+	ck_assert_str_eq(events(d), "");
+	ck_assert_uint_eq(pci_bar_addr(&d->f, 0), 0);
+	pci_root_reset(root);
+	ck_assert_int_eq(pci_root_place(root, NULL), 0);
+	ck_assert_str_eq(events(d), "reset");
+	ck_assert_uint_eq(rd(8, 0, 4), 0xffffffff);
+	pci_func_back(&d->f);
+	ck_assert_int_eq(pci_root_place(root, NULL), 0);
+	ck_assert_str_eq(events(d), "cfg 4/2 2, map 0 c0000000");
+}
+END_TEST
+
 /* ---- BARs ---- */
 
 static const struct {
@@ -994,6 +1021,7 @@ int main(void)
 	tcase_add_test(t, partial_emulation_merges_bit_by_bit);
 	tcase_add_test(t, capabilities_chain_until_there_is_no_room);
 	tcase_add_test(t, reset_restores_power_on_values);
+	tcase_add_test(t, function_that_is_gone_reads_all_ones);
 	tcase_add_loop_test(t, bar_reads_back_its_size, 0, (int)ARRAY_SIZE(size_cases));
 	tcase_add_test(t, bar_decodes_only_while_enabled);
 	tcase_add_loop_test(
