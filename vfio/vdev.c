@@ -70,7 +70,7 @@ fail:
 	return r;
 }
 
-void vdev_close(struct vdev *d)
+static void vdev_end(struct vdev *d, bool wanted)
 {
 	struct err e = {0};
 
@@ -82,13 +82,25 @@ void vdev_close(struct vdev *d)
 				log_debug("close: %s", e.text);
 		}
 		/* The kernel resets at close too, but gives up when someone holds the lock. */
-		if (d->can_reset && vdev_reset(d, &e) < 0)
+		if (d->can_reset && wanted)
+			d->sys->ioctl(d->sys->ctx, d->at.fd, VFIO_DEVICE_RESET, NULL);
+		else if (d->can_reset && vdev_reset(d, &e) < 0)
 			log_debug("close: %s", e.text);
 		vdev_regions_unmap(d);
 		d->io->ops->detach(d->io, &d->at);
 	}
 	d->io->devices--;
 	free(d);
+}
+
+void vdev_close(struct vdev *d)
+{
+	vdev_end(d, false);
+}
+
+void vdev_close_wanted(struct vdev *d)
+{
+	vdev_end(d, true);
 }
 
 struct bdf vdev_bdf(const struct vdev *d)

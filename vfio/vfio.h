@@ -140,6 +140,11 @@ int vdev_open(struct ioas *io, const struct sysfs *sysfs, struct bdf b,
 	const struct vdev_opts *opts, struct err *e, struct vdev **ret);
 /* Disables interrupts, resets, unmaps regions, closes. NULL is allowed. */
 void vdev_close(struct vdev *d);
+/*
+ * The same for a device that the host waits for: who takes it away holds its lock, so a reset is tried
+ * once and not for a second. It may be left unreset then; the next who opens it resets it.
+ */
+void vdev_close_wanted(struct vdev *d);
 
 struct bdf vdev_bdf(const struct vdev *d);
 /* The device fd, borrowed. */
