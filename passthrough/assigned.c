@@ -57,11 +57,18 @@ static void op_reset(struct pci_func *f)
 {
 	struct assigned *a = of(f);
 	struct err e = {0};
+	int r;
 
+	if (!a->dev)
+		return;
 	vectors_disarm(a);
 	config_quiesce(a);
-	if (vdev_reset(a->dev, &e) < 0)
+	r = vdev_reset(a->dev, &e);
+	if (r < 0)
 		log_warn("%s; the guest starts with the device as it was left", e.text);
+	errors_reset(a, r);
+	if (a->state != ASSIGNED_PRESENT)
+		return;
 	config_quiesce(a);
 	/* The kernel brings it back to D0 for the reset. */
 	bars_suspend(a, false);
@@ -81,6 +88,8 @@ static void assigned_destroy(struct assigned *a)
 	intx_finish(a);
 	vectors_finish(a);
 	vdev_close(a->dev);
+	errors_finish(a);
+	pthread_rwlock_destroy(&a->gate);
 	sysfs_close(&a->sysfs);
 	free(a);
 }
@@ -95,7 +104,10 @@ static void op_dma_allow(struct pci_func *f, bool allowed)
 	struct assigned *a = of(f);
 	struct err e = {0};
 
-	if (!a->dma || dma_map_block(a->dma, !allowed, &e) == 0)
+	if (!a->dma)
+		return;
+	a->dma_blocked = !allowed;
+	if (dma_map_block(a->dma, !allowed, &e) == 0)
 		return;
 	log_warn("%s: %s by the guest's remapping unit: %s", a->name,
 		allowed ? "its DMA stays blocked though allowed" : "its DMA is not wholly blocked",
@@ -127,6 +139,9 @@ static int assigned_build(struct assigned *a, struct ioas *io, const struct sysf
 	if (a->sysfs.root_fd < 0)
 		return err_sys(e, errno, "%s: keep the file system root", a->name);
 	r = vdev_open(io, sysfs, b, &a->host.group, e, &a->dev);
+	if (r < 0)
+		return r;
+	r = errors_init(a, e);
 	if (r < 0)
 		return r;
 	r = config_init(a, e);
@@ -166,13 +181,17 @@ int assigned_create(const struct assigned_host *host, struct ioas *io, const str
 	if (!a)
 		return err_sys(e, ENOMEM, "assign %s", name);
 	memcpy(a->name, name, sizeof(name));
+	a->bdf = b;
 	a->host = *host;
 	a->sysfs.root_fd = -1;
 	a->vec.index = -1;
 	a->intx.fd = a->intx.unmask_fd = a->intx.stop_fd = -1;
+	for (unsigned int i = 0; i < ASSIGNED_SIGNALS; i++)
+		a->signal[i].fd = -1;
 	a->kind_msi = (struct vectors_kind){a, VFIO_PCI_MSI_IRQ_INDEX};
 	a->kind_msix = (struct vectors_kind){a, VFIO_PCI_MSIX_IRQ_INDEX};
 	pthread_mutex_init(&a->vec.lock, NULL);
+	pthread_rwlock_init(&a->gate, NULL);
 	r = assigned_build(a, io, sysfs, b, slot, e);
 	if (r < 0) {
 		msix_destroy(a->func.msix);
@@ -232,7 +251,7 @@ bool assigned_dma_fault(struct assigned *a, uint64_t iova, bool write)
 
 struct bdf assigned_bdf(const struct assigned *a)
 {
-	return vdev_bdf(a->dev);
+	return a->bdf;
 }
 
 uint8_t assigned_devfn(const struct assigned *a)
@@ -245,7 +264,10 @@ void assigned_stats(struct assigned *a, struct assigned_stats *ret)
 	*ret = (struct assigned_stats){
 		.cfg_accesses = atomic_load_explicit(&a->cfg_accesses, memory_order_relaxed),
 		.bar_accesses = atomic_load_explicit(&a->bar_accesses, memory_order_relaxed),
+		.state = assigned_state(a),
 		.user_irqs = atomic_load_explicit(&a->intx.raised, memory_order_relaxed),
 	};
+	for (unsigned int i = 0; i < ASSIGNED_SIGNALS; i++)
+		ret->signals[i] = atomic_load_explicit(&a->signal[i].count, memory_order_relaxed);
 	vectors_stats(a, &ret->vectors_armed, &ret->host_irqs);
 }

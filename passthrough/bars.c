@@ -270,13 +270,19 @@ static bool device_has(const struct bar *b, uint64_t off, unsigned int len)
 
 uint64_t bars_read(struct assigned *a, unsigned int bar, uint64_t off, unsigned int len)
 {
+	uint64_t val = ones(len);
 	uint8_t buf[8];
 
 	if (bar > PCI_ROM || !device_has(&a->bar[bar], off, len))
-		return ones(len);
+		return val;
 	atomic_fetch_add_explicit(&a->bar_accesses, 1, memory_order_relaxed);
-	vdev_read(a->dev, bar, off, buf, len);
-	return le_load(buf, len);
+	pthread_rwlock_rdlock(&a->gate);
+	if (a->dev) {
+		vdev_read(a->dev, bar, off, buf, len);
+		val = le_load(buf, len);
+	}
+	pthread_rwlock_unlock(&a->gate);
+	return val;
 }
 
 void bars_write(struct assigned *a, unsigned int bar, uint64_t off, unsigned int len, uint64_t val)
@@ -287,5 +293,8 @@ void bars_write(struct assigned *a, unsigned int bar, uint64_t off, unsigned int
 		return;
 	atomic_fetch_add_explicit(&a->bar_accesses, 1, memory_order_relaxed);
 	le_store(buf, len, val);
-	vdev_write(a->dev, bar, off, buf, len);
+	pthread_rwlock_rdlock(&a->gate);
+	if (a->dev)
+		vdev_write(a->dev, bar, off, buf, len);
+	pthread_rwlock_unlock(&a->gate);
 }

@@ -9,13 +9,14 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
-#include "passthrough/passthrough.h"
+#include "passthrough/internal.h"
 
 struct dma_map {
 	struct gmem_listener listener;
 	struct ioas *io;
 	struct gmem *mem;
-	unsigned int blocks; /* devices that are blocked */
+	pthread_mutex_t lock; /* the address space, while the guest runs; and what is below */
+	unsigned int blocks;  /* devices that are blocked */
 	bool mapped;
 };
 
@@ -77,12 +78,32 @@ static int dma_unmap_all(struct dma_map *m, struct err *e)
 
 int dma_map_block(struct dma_map *m, bool block, struct err *e)
 {
+	int r = 0;
+
+	pthread_mutex_lock(&m->lock);
 	m->blocks += block ? 1 : -1u;
 	if (m->blocks && m->mapped)
-		return dma_unmap_all(m, e);
-	if (!m->blocks && !m->mapped)
-		return dma_map_all(m, e);
-	return 0;
+		r = dma_unmap_all(m, e);
+	else if (!m->blocks && !m->mapped)
+		r = dma_map_all(m, e);
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
+void dma_map_leave(struct dma_map *m, struct vdev *d, bool blocked)
+{
+	struct err e = {0};
+
+	if (!m) {
+		vdev_close_wanted(d);
+		return;
+	}
+	pthread_mutex_lock(&m->lock);
+	vdev_close_wanted(d);
+	pthread_mutex_unlock(&m->lock);
+	/* -ENODEV: it was the last. */
+	if (blocked && dma_map_block(m, false, &e) < 0)
+		log_debug("%s", e.text);
 }
 
 /* The reserved window, i.e. the gap of @windows, in which @ram first leaves them. */
@@ -154,8 +175,10 @@ int dma_map_create(struct ioas *io, struct gmem *mem, struct err *e, struct dma_
 		.mem = mem,
 		.mapped = true,
 	};
+	pthread_mutex_init(&m->lock, NULL);
 	r = gmem_listen(mem, &m->listener, e);
 	if (r < 0) {
+		pthread_mutex_destroy(&m->lock);
 		free(m);
 		return r;
 	}
@@ -168,5 +191,6 @@ void dma_map_destroy(struct dma_map *m)
 	if (!m)
 		return;
 	gmem_unlisten(m->mem, &m->listener);
+	pthread_mutex_destroy(&m->lock);
 	free(m);
 }

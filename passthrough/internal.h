@@ -155,12 +155,41 @@ void intx_drop(struct assigned *a);
 /* The guest wrote COMMAND. */
 void intx_command(struct assigned *a, uint16_t command);
 
+/* ---- dma.c ---- */
+
+/*
+ * Close @d, which leaves the address space of @m (NULL: none known) while the guest runs and may have
+ * others blocked or let through. @blocked: it was itself, so the others wait for it no more.
+ */
+void dma_map_leave(struct dma_map *m, struct vdev *d, bool blocked);
+
+/* ---- errors.c ---- */
+
+struct assigned_signal {
+	int fd; /* -1 = the host offers none */
+	_Atomic uint64_t count;
+};
+
+/* Make and arm the eventfds of errors and requests. A device without them is no error. */
+int errors_init(struct assigned *a, struct err *e);
+void errors_finish(struct assigned *a);
+/* It was reset with the result @reset: does an isolated device come back? With the root's lock. */
+void errors_reset(struct assigned *a, int reset);
+
 /* ---- assigned.c ---- */
 
 struct assigned {
 	struct pci_func func;
 	struct assigned_host host;
-	struct vdev *dev;
+	struct vdev *dev; /* NULL: detached */
+	/*
+	 * Held for reading by trapped BAR accesses, which may outlive the mapping they came by, and for
+	 * writing while dev is taken away.
+	 */
+	pthread_rwlock_t gate;
+	_Atomic int state; /* enum assigned_state; the control thread's */
+	struct assigned_signal signal[ASSIGNED_SIGNALS];
+	struct bdf bdf;
 	struct sysfs sysfs; /* our own fd of the root, for /proc/interrupts */
 	char name[BDF_STRLEN];
 
@@ -171,6 +200,7 @@ struct assigned {
 	struct vectors_kind kind_msi, kind_msix;
 	struct intx intx;
 	struct dma_map *dma; /* NULL: not known yet */
+	bool dma_blocked;    /* by the guest's remapping unit; under its register lock */
 
 	_Atomic uint64_t cfg_accesses, bar_accesses;
 	_Atomic int cfg_errno; /* of the last config read that failed; looked at when opening */

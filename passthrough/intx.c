@@ -68,7 +68,7 @@ void intx_arm(struct assigned *a)
 	struct intx *x = &a->intx;
 	struct err e = {0};
 
-	if (!x->pin || a->vec.index >= 0)
+	if (!x->pin || a->vec.index >= 0 || a->state != ASSIGNED_PRESENT)
 		return;
 	if (vdev_irq_arm(a->dev, VFIO_PCI_INTX_IRQ_INDEX, 0, 1, &x->fd, &e) < 0) {
 		log_guest(&a->limit, "%s", e.text);

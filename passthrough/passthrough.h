@@ -32,16 +32,30 @@ void dma_map_destroy(struct dma_map *m);
 /*
  * The guest's remapping unit blocks a device of this address space, or lets it through again. While one
  * is blocked no guest RAM is mapped: when the call returns the device reaches nothing. Blocks are counted.
- * Calls for one map are serialised by the caller (the unit's register lock); the map must not be
- * created or destroyed meanwhile. Unblocking: errors of ioas_map(), and it is not mapped then;
+ * Any thread; the map must not be created or destroyed meanwhile. Unblocking: errors of ioas_map(), and it is not mapped then;
  * blocking: -EIO when the kernel keeps a mapping.
  */
 int dma_map_block(struct dma_map *m, bool block, struct err *e);
 
+enum assigned_state {
+	ASSIGNED_PRESENT,
+	ASSIGNED_ISOLATED, /* the guest reads all ones until it reboots, see assigned_isolate() */
+	ASSIGNED_DETACHED, /* the host has it back */
+};
+
+/* What the host tells of a device beside its interrupts. */
+enum assigned_signal_kind {
+	ASSIGNED_ERROR,   /* an uncorrectable error of it was reported (AER) */
+	ASSIGNED_REQUEST, /* someone takes its driver or itself away, and waits until it is closed */
+	ASSIGNED_SIGNALS
+};
+
 struct assigned_stats {
-	uint64_t cfg_accesses; /* trapped config accesses that reached the device */
-	uint64_t bar_accesses; /* trapped BAR accesses (not the MSI-X table) */
-	uint64_t host_irqs;    /* interrupts the host counted for the device's vectors (/proc) */
+	enum assigned_state state;
+	uint64_t signals[ASSIGNED_SIGNALS]; /* how often, as taken by assigned_signal_take() */
+	uint64_t cfg_accesses;              /* trapped config accesses that reached the device */
+	uint64_t bar_accesses;              /* trapped BAR accesses (not the MSI-X table) */
+	uint64_t host_irqs; /* interrupts the host counted for the device's vectors (/proc) */
 	/*
 	 * Of them, passed on by our code: INTx. What comes while a vector is masked waits in its
 	 * eventfd, and KVM delivers it at the unmask.
@@ -77,6 +91,28 @@ bool assigned_dma_fault(struct assigned *a, uint64_t iova, bool write);
 /* The host's address, and the guest's (device << 3 | function on bus 0). */
 struct bdf assigned_bdf(const struct assigned *a);
 uint8_t assigned_devfn(const struct assigned *a);
+
+/*
+ * An eventfd that is readable when the host has told @kind, to be watched; -1: this host or device has
+ * no such thing. It stays the device's, and open as long as the handle is valid.
+ */
+int assigned_signal_fd(const struct assigned *a, enum assigned_signal_kind kind);
+/* Take what came of @kind: how often since the last call. Control thread; never waits. */
+uint64_t assigned_signal_take(struct assigned *a, enum assigned_signal_kind kind);
+/*
+ * Stop the device as the containment of a root port would (PCIe 5.0 §6.2.10): its bus mastering is off,
+ * its interrupts are disarmed and what was pending is dropped, its registers are unmapped, config space
+ * and BARs read all ones. A reboot of the guest resets it, and gives it back if it then answers.
+ * Control thread, while the guest runs; may be repeated.
+ */
+void assigned_isolate(struct assigned *a);
+/*
+ * Isolate it and close it for good: the host has it back when this returns, after the time of one
+ * config access of the guest that may be under way, whatever the guest does. To the guest it was pulled out.
+ * Other devices in the address space are not touched. Control thread, while the guest runs; may be repeated.
+ */
+void assigned_detach(struct assigned *a);
+enum assigned_state assigned_state(const struct assigned *a);
 /* Any thread, but it reads /proc/interrupts: not for a loop. */
 void assigned_stats(struct assigned *a, struct assigned_stats *ret);
 

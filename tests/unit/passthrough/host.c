@@ -159,6 +159,18 @@ static int irqs_set(struct host *h, const struct vfio_irq_set *s)
 	return 0;
 }
 
+/* The error and the request interrupt; a loopback signals the eventfd that was lent for it. */
+static int signal_set(struct host *h, int fd, struct vfio_irq_set *s)
+{
+	int r = h->k.sys.ioctl(&h->k, fd, VFIO_DEVICE_SET_IRQS, s);
+	const uint64_t one = 1;
+
+	if (r == 0 && s->flags & VFIO_IRQ_SET_DATA_NONE && s->count)
+		rule(write(h->dev->fds[s->index][0], &one, sizeof(one)) == sizeof(one),
+			"signal %u is not armed", s->index);
+	return r;
+}
+
 static int host_ioctl(void *ctx, int fd, unsigned long req, void *arg)
 {
 	struct host *h = ctx;
@@ -174,7 +186,7 @@ static int host_ioctl(void *ctx, int fd, unsigned long req, void *arg)
 	}
 	memcpy(&all, arg, sizeof(all));
 	if (all.index > VFIO_PCI_MSIX_IRQ_INDEX)
-		return h->k.sys.ioctl(&h->k, fd, req, arg);
+		return signal_set(h, fd, arg);
 	/* Counted and failed like any other call; the state is kept here. */
 	r = h->k.sys.ioctl(&h->k, fd, 0, arg);
 	return r == -ENOTTY ? irqs_set(h, arg) : r;
@@ -224,6 +236,9 @@ static int host_close(void *ctx, int fd)
 
 static void host_pause(void *ctx, unsigned int msec)
 {
+	struct host *h = ctx;
+
+	h->pauses++;
 }
 
 static int slot_set(void *ctx, const struct kvm_userspace_memory_region *r)
@@ -327,6 +342,10 @@ void host_root_make(char root[static HOST_ROOT_LEN])
 		"../../../../bus/pci/devices/" HOST_BDF);
 	put(&s, "sys/kernel/iommu_groups/6/reserved_regions",
 		"0x00000000fee00000 0x00000000feefffff msi\n", NULL);
+	put(&s, "sys/bus/pci/devices/0000:01:10.2/class", "0x020000\n", NULL);
+	put(&s, "sys/bus/pci/devices/0000:01:10.2/driver", NULL, "../../drivers/vfio-pci");
+	put(&s, "sys/bus/pci/devices/0000:01:10.2/iommu_group", NULL,
+		"../../../../kernel/iommu_groups/7");
 	put(&s, "proc/interrupts",
 		"            CPU0       CPU1\n"
 		"  24:          5          7  IR-PCI-MSIX-0000:01:10.0  0-edge  "

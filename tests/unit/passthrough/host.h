@@ -66,7 +66,7 @@ struct host {
 	unsigned int n_writes;
 	uint8_t written[PCI_CFG_SIZE]; /* bits set in any write */
 	uint8_t touched[PCI_CFG_SIZE]; /* part of any write */
-	unsigned int flrs, arms, disarms;
+	unsigned int flrs, arms, disarms, pauses;
 	int armed_index; /* -1 = none */
 	int unmask_fd;   /* of INTx */
 	unsigned int armed;
