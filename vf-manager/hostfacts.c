@@ -157,22 +157,28 @@ static bool all_digits(const char *s, size_t len)
 	return len > 0;
 }
 
+/* Count it, and remember the first by name. */
+static void irq_note(const char *chip, const char *action, unsigned *n, char name[static 64])
+{
+	char text[64];
+
+	if ((*n)++)
+		return;
+	snprintf(text, sizeof(text), "%.24s%s%.24s", chip, *action ? " of " : "", action);
+	copy_printable(name, sizeof(text), text);
+}
+
 void interrupt_count(const char *chip, const char *action, struct irq_facts *f)
 {
-	char text[sizeof(f->plain_name)];
-
 	if (!strncmp(chip, "IR-IO-APIC", 10) || !strncmp(chip, "IR-PCI-MSI", 10)) {
-		f->remapped++;
+		irq_note(chip, action, &f->remapped, f->remapped_name);
 	} else if (!strncmp(chip, "ITS-", 4)) {
 		f->its++;
 	} else if (!strncmp(chip, "IO-APIC", 7) || !strncmp(chip, "PCI-MSI", 7)) {
 		/* AMD's IOMMU does not remap its own. */
 		if (!strncmp(action, "AMD-Vi", 6))
 			return;
-		if (f->plain++)
-			return;
-		snprintf(text, sizeof(text), "%.24s of %.24s", chip, action);
-		copy_printable(f->plain_name, sizeof(f->plain_name), text);
+		irq_note(chip, action, &f->plain, f->plain_name);
 	}
 }
 

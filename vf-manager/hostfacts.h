@@ -31,7 +31,8 @@ void cmdline_parse(const char *text, struct cmdline_facts *ret);
 /* Interrupts by the chip that delivers them: /proc/interrupts. */
 struct irq_facts {
 	unsigned remapped, plain, its; /* lines of x86's chips with and without IR-, of Arm's ITS */
-	char plain_name[64];           /* the first without: its chip and what it is for */
+	char remapped_name[64];        /* the first with: its chip and what it is for */
+	char plain_name[64];           /* the first without */
 };
 
 /* Count one interrupt by its chip; @action is who asked for it. */

@@ -2,7 +2,6 @@
 /* What holds for every function of a host. */
 #include "vf-manager/isolate.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,31 +9,19 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "vf-manager/hostfacts.h"
 #include "vf-manager/internal.h"
+#include "vf-manager/remapping_priv.h"
 
-#define INTERRUPTS_MAX ((size_t)8 << 20) /* 512 processors with a thousand interrupts */
-#define ECAP_IR        (1u << 3)         /* VT-d 4.0 §11.4.3 */
-#define GROUPS         "sys/kernel/iommu_groups"
+#define GROUPS "sys/kernel/iommu_groups"
 
 static const char fix_iommu[] =
 	"switch on VT-d or AMD-Vi in the firmware; on Intel start the kernel with intel_iommu=on";
 
 /* Everything read once, as later findings depend on earlier ones. */
 struct host {
-	bool cmdline_seen;
-	struct cmdline_facts cmdline;
-	unsigned units;  /* IOMMUs in sysfs */
-	unsigned no_ir;  /* Intel ones that cannot remap interrupts */
-	unsigned can_ir; /* ... and that can */
-	char no_ir_name[32];
+	struct remap_facts facts;
 	int groups, no_iommu_groups; /* -1: cannot be listed */
 	char no_iommu_group[16];     /* one of them */
-	struct irq_facts irq;
-	const char *irq_source;
-	int klog_code;
-	char ir_on[160], ir_off[160]; /* what the log said of it, "" = nothing */
-	bool acs_warned;
 	enum vfm_tri remapping;
 };
 
@@ -85,33 +72,6 @@ static void prove(struct vfm_finding *f)
 		f->proof = true;
 }
 
-/* The number of IOMMUs, and what Intel's say they can do. */
-static void units_read(struct vfm *v, struct host *h)
-{
-	_cleanup_names_ char **names = NULL;
-
-	if (sysfs_list(&v->sys, "sys/class/iommu", &names) < 0)
-		return;
-	for (char **n = names; *n; n++) {
-		char path[PATH_MAX], text[32], *end;
-		unsigned long long ecap;
-
-		h->units++;
-		snprintf(path, sizeof(path), "sys/class/iommu/%s/intel-iommu/ecap", *n);
-		if (sysfs_read(&v->sys, path, text, sizeof(text)) <= 0)
-			continue;
-		ecap = strtoull(text, &end, 16);
-		if (*end || !isxdigit((unsigned char)*text))
-			continue;
-		if (ecap & ECAP_IR) {
-			h->can_ir++;
-		} else {
-			h->no_ir++;
-			copy_printable(h->no_ir_name, sizeof(h->no_ir_name), *n);
-		}
-	}
-}
-
 static void groups_read(struct vfm *v, struct host *h)
 {
 	_cleanup_names_ char **names = NULL;
@@ -134,54 +94,6 @@ static void groups_read(struct vfm *v, struct host *h)
 	}
 }
 
-static void klog_line(void *arg, const char *text)
-{
-	struct host *h = arg;
-
-	if (strstr(text, "DMAR-IR: Enabled IRQ remapping") ||
-		strstr(text, "AMD-Vi: Interrupt remapping enabled"))
-		copy_printable(h->ir_on, sizeof(h->ir_on), text);
-	else if (strstr(text, "Failed to enable irq remapping") ||
-		 strstr(text, "Not enabling interrupt remapping"))
-		copy_printable(h->ir_off, sizeof(h->ir_off), text);
-	else if (strstr(text, "PCIe ACS overrides enabled"))
-		h->acs_warned = true;
-}
-
-/* The same from another place; sandboxes hide /proc/interrupts. */
-static void irq_chips_read(struct vfm *v, struct host *h)
-{
-	_cleanup_names_ char **names = NULL;
-
-	if (sysfs_list(&v->sys, "sys/kernel/irq", &names) < 0)
-		return;
-	for (char **n = names; *n; n++) {
-		char path[PATH_MAX], chip[64], what[64];
-
-		snprintf(path, sizeof(path), "sys/kernel/irq/%s/chip_name", *n);
-		if (sysfs_read(&v->sys, path, chip, sizeof(chip)) <= 0)
-			continue;
-		snprintf(path, sizeof(path), "sys/kernel/irq/%s/actions", *n);
-		if (sysfs_read(&v->sys, path, what, sizeof(what)) < 0)
-			*what = '\0';
-		interrupt_count(chip, what, &h->irq);
-	}
-}
-
-static void irq_read(struct vfm *v, struct host *h)
-{
-	_cleanup_free_ char *text = NULL;
-	size_t len;
-
-	h->irq_source = "/proc/interrupts";
-	if (head_read(v, "proc/interrupts", INTERRUPTS_MAX, &text, &len) == 0)
-		interrupts_parse(text, len, &h->irq);
-	if (h->irq.remapped || h->irq.plain || h->irq.its)
-		return;
-	h->irq_source = "/sys/kernel/irq/*/chip_name";
-	irq_chips_read(v, h);
-}
-
 static bool iommu_in_use(const struct host *h)
 {
 	return h->groups > h->no_iommu_groups;
@@ -198,24 +110,26 @@ static void iommu_find(const struct host *h, struct vfm_findings *to)
 	else if (iommu_in_use(h))
 		vfm_finding_add(to, "iommu", VFM_PASS, source, NULL,
 			"the kernel uses an IOMMU: %d groups of devices, %u unit%s",
-			h->groups - h->no_iommu_groups, h->units, h->units == 1 ? "" : "s");
+			h->groups - h->no_iommu_groups, h->facts.units,
+			h->facts.units == 1 ? "" : "s");
 	else
 		vfm_finding_add(to, "iommu", VFM_FAIL, source,
-			*h->cmdline.iommu_off ? "take that word off the kernel's command line"
-					      : fix_iommu,
+			*h->facts.cmdline.iommu_off ? "take that word off the kernel's command line"
+						    : fix_iommu,
 			"%s%s%s: nothing keeps a device from the host's memory",
-			h->units ? "there is an IOMMU that the kernel does not use for devices"
-				 : "no IOMMU is in use",
-			*h->cmdline.iommu_off ? ", as its command line says " : "",
-			h->cmdline.iommu_off);
+			h->facts.units
+				? "there is an IOMMU that the kernel does not use for devices"
+				: "no IOMMU is in use",
+			*h->facts.cmdline.iommu_off ? ", as its command line says " : "",
+			h->facts.cmdline.iommu_off);
 }
 
 static void options_find(const struct host *h, struct vfm_findings *to)
 {
 	static const char source[] = "/proc/cmdline";
-	const struct cmdline_facts *c = &h->cmdline;
+	const struct cmdline_facts *c = &h->facts.cmdline;
 
-	if (!h->cmdline_seen)
+	if (!h->facts.cmdline_seen)
 		vfm_finding_add(to, "iommu-options", VFM_SKIP, source, "mount proc on /proc",
 			"the kernel's command line cannot be read");
 	else if (*c->iommu_off)
@@ -237,22 +151,6 @@ static void options_find(const struct host *h, struct vfm_findings *to)
 			"no word on the kernel's command line weakens the IOMMU");
 }
 
-/* A switch of a module, or what the command line says of one that is not loaded. */
-static enum vfm_tri switch_read(
-	struct vfm *v, const char *module, const char *name, int cmdline, bool *ret_loaded)
-{
-	char path[PATH_MAX], text[16];
-
-	snprintf(path, sizeof(path), "sys/module/%s", module);
-	*ret_loaded = sysfs_exists(&v->sys, path);
-	snprintf(path, sizeof(path), "sys/module/%s/parameters/%s", module, name);
-	if (sysfs_read(&v->sys, path, text, sizeof(text)) >= 0)
-		return switch_parse(text);
-	if (*ret_loaded)
-		return VFM_UNKNOWN;
-	return cmdline < 0 ? VFM_UNKNOWN : cmdline ? VFM_YES : VFM_NO;
-}
-
 static void no_iommu_find(struct vfm *v, const struct host *h, struct vfm_findings *to)
 {
 	static const char source[] =
@@ -261,7 +159,7 @@ static void no_iommu_find(struct vfm *v, const struct host *h, struct vfm_findin
 		"load vfio without enable_unsafe_noiommu_mode, and release what it has";
 	bool loaded;
 	enum vfm_tri on = switch_read(
-		v, "vfio", "enable_unsafe_noiommu_mode", h->cmdline.unsafe_noiommu, &loaded);
+		v, "vfio", "enable_unsafe_noiommu_mode", h->facts.cmdline.unsafe_noiommu, &loaded);
 
 	/* Kernels that cannot do it do not have the switch. */
 	if (loaded &&
@@ -288,85 +186,16 @@ static void no_iommu_find(struct vfm *v, const struct host *h, struct vfm_findin
 			       : "vfio is not loaded, so its switch for no-IOMMU mode is unknown");
 }
 
-static const char *remapping_reason(const struct host *h)
-{
-	if (h->no_ir)
-		return ", as an IOMMU of this machine cannot";
-	if (h->cmdline.intremap_off)
-		return ", as intremap=off on the kernel's command line says";
-	return "";
-}
-
-/* Nothing but the log to go by, and nothing that says otherwise. */
-static bool no_word_against(const struct host *h)
-{
-	return !h->irq.plain && !*h->ir_off && !h->no_ir && !h->cmdline.intremap_off;
-}
-
-static void remapped_find(const struct host *h, struct vfm_findings *to)
-{
-	bool seen = h->irq.remapped || h->irq.its;
-
-	vfm_finding_add(to, "interrupt-remapping", h->cmdline.intremap_nosid ? VFM_WARN : VFM_PASS,
-		seen ? h->irq_source : "/dev/kmsg",
-		"take intremap=nosid off the kernel's command line",
-		"interrupts are remapped: %s%s%s",
-		h->cmdline.intremap_nosid ? "but intremap=nosid lets a device raise those of others"
-					  : "a device raises none but its own",
-		*h->ir_on ? "; log: " : "", h->ir_on);
-}
-
-static void remapping_find(struct host *h, struct vfm_findings *to)
-{
-	static const char fix[] =
-		"switch on interrupt remapping (VT-d, x2APIC) in the firmware; take intremap=off "
-		"off the kernel's command line";
-
-	if (h->irq.remapped && h->irq.plain) {
-		h->remapping = VFM_UNKNOWN;
-		prove(vfm_finding_add(to, "interrupt-remapping", VFM_WARN, h->irq_source, fix,
-			"%u interrupts are remapped, %u are not (%s)", h->irq.remapped,
-			h->irq.plain, h->irq.plain_name));
-	} else if (h->irq.remapped || h->irq.its || (no_word_against(h) && *h->ir_on)) {
-		h->remapping = VFM_YES;
-		remapped_find(h, to);
-	} else if (h->irq.plain) {
-		h->remapping = VFM_NO;
-		vfm_finding_add(to, "interrupt-remapping", VFM_FAIL, h->irq_source, fix,
-			"interrupts are not remapped (%s)%s: a guest's device can raise any "
-			"interrupt of the host",
-			h->irq.plain_name, remapping_reason(h));
-	} else if (*h->ir_off || h->no_ir || h->cmdline.intremap_off) {
-		h->remapping = VFM_NO;
-		vfm_finding_add(to, "interrupt-remapping", VFM_FAIL,
-			*h->ir_off ? "/dev/kmsg"
-			: h->no_ir ? "/sys/class/iommu/*/intel-iommu/ecap"
-				   : "/proc/cmdline",
-			fix, "interrupts are not remapped%s%s%s", remapping_reason(h),
-			*h->ir_off ? "; log: " : "", h->ir_off);
-	} else {
-		h->remapping = VFM_UNKNOWN;
-		prove(vfm_finding_add(to, "interrupt-remapping", VFM_SKIP,
-			"/proc/interrupts, /sys/kernel/irq, /dev/kmsg, "
-			"/sys/class/iommu/*/intel-iommu/ecap",
-			h->klog_code == -EPERM || h->klog_code == -EACCES
-				? "run as root, so that the kernel log can be read"
-				: NULL,
-			"unknown: neither the interrupts nor the log tell%s",
-			h->can_ir ? ", only that the IOMMU could remap them" : ""));
-	}
-}
-
 static void unsafe_find(struct vfm *v, const struct host *h, struct vfm_findings *to)
 {
-	static const char name[] = "allow_unsafe_interrupts";
+	static const char name[] = VFM_UNSAFE_INTERRUPTS;
 	static const char source[] =
 		"/sys/module/{vfio_iommu_type1,iommufd}/parameters/allow_unsafe_interrupts";
 	bool loaded[2];
-	enum vfm_tri type1 = switch_read(
-			     v, "vfio_iommu_type1", name, h->cmdline.unsafe_interrupts, &loaded[0]),
-		     fd = switch_read(
-			     v, "iommufd", name, h->cmdline.unsafe_interrupts_iommufd, &loaded[1]);
+	enum vfm_tri type1 = switch_read(v, "vfio_iommu_type1", name,
+			     h->facts.cmdline.unsafe_interrupts, &loaded[0]),
+		     fd = switch_read(v, "iommufd", name,
+			     h->facts.cmdline.unsafe_interrupts_iommufd, &loaded[1]);
 	const char *module = type1 == VFM_YES ? "vfio_iommu_type1" : "iommufd";
 
 	if (type1 == VFM_YES || fd == VFM_YES)
@@ -396,14 +225,15 @@ static void override_find(const struct host *h, struct vfm_findings *to)
 {
 	static const char source[] = "/proc/cmdline, /dev/kmsg";
 
-	if (h->cmdline.acs_override || h->acs_warned)
+	if (h->facts.cmdline.acs_override || h->facts.acs_warned)
 		vfm_finding_add(to, "acs-override", VFM_WARN, source,
 			"take pcie_acs_override off the kernel's command line; believe acs-path, "
 			"not the groups",
 			"pcie_acs_override%s%s is given: IOMMU groups are not proof, as the kernel "
 			"takes ports for separate that may not be",
-			*h->cmdline.acs_override_value ? "=" : "", h->cmdline.acs_override_value);
-	else if (!h->cmdline_seen)
+			*h->facts.cmdline.acs_override_value ? "=" : "",
+			h->facts.cmdline.acs_override_value);
+	else if (!h->facts.cmdline_seen)
 		vfm_finding_add(to, "acs-override", VFM_SKIP, source, "mount proc on /proc",
 			"the kernel's command line cannot be read");
 	else
@@ -417,17 +247,12 @@ int vfm_isolate_host(struct vfm *v, struct vfm_findings *to, struct err *e)
 
 	if (!h)
 		return err_sys(e, ENOMEM, "look at the IOMMU");
-	h->cmdline_seen = cmdline_read(v, &h->cmdline) == 0;
-	if (!h->cmdline_seen)
-		cmdline_parse("", &h->cmdline);
-	units_read(v, h);
+	remap_facts_read(v, &h->facts);
 	groups_read(v, h);
-	irq_read(v, h);
-	h->klog_code = klog_walk(v, klog_line, h);
 	iommu_find(h, to);
 	options_find(h, to);
 	no_iommu_find(v, h, to);
-	remapping_find(h, to);
+	h->remapping = remapping_find(&h->facts, to);
 	unsafe_find(v, h, to);
 	override_find(h, to);
 	return 0;
