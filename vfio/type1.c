@@ -201,6 +201,32 @@ static int group_open_failed(
 	return err_sys(e, -code, "%s: open %s", req->name, node);
 }
 
+/*
+ * EPERM with nothing wrong in the group: VFIO gives nothing away on a host that does not remap
+ * interrupts, unless its module is told to.
+ */
+static int unsafe_refused(const struct attach_req *req, const char *what, struct err *e)
+{
+	static const char path[] = "sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts";
+	char text[16];
+	int r = sysfs_read(req->sysfs, path, text, sizeof(text));
+
+	if (r > 0 && *text == 'Y')
+		return err_set(e, EPERM,
+			"%s: the kernel refuses %s of IOMMU group %u, though "
+			"allow_unsafe_interrupts of vfio_iommu_type1 is Y; dmesg may say why",
+			req->name, what, req->group);
+	return err_set(e, EPERM,
+		"%s: the kernel refuses %s of IOMMU group %u: most likely this host has no "
+		"interrupt remapping, without which a guest's device can raise any interrupt of "
+		"the host%s; switch it on (VT-d, AMD-Vi) in the firmware, or, where the guest is "
+		"trusted like the host, set the module parameter allow_unsafe_interrupts=1 of "
+		"vfio_iommu_type1: echo Y >/%s, for good by a line 'options vfio_iommu_type1 "
+		"allow_unsafe_interrupts=1' in /etc/modprobe.d",
+		req->name, what, req->group,
+		r > 0 && *text == 'N' ? ", and allow_unsafe_interrupts is N" : "", path);
+}
+
 /* The group may not join the container (@code is negative): say why as well as we can. */
 static int join_failed(const struct attach_req *req, const char *what, int code, struct err *e)
 {
@@ -227,14 +253,7 @@ static int join_failed(const struct attach_req *req, const char *what, int code,
 		}
 	}
 	if (code == -EPERM)
-		return err_set(e, EPERM,
-			"%s: the kernel refuses %s of IOMMU group %u: most likely the platform has "
-			"no "
-			"interrupt remapping, without which a guest can forge interrupts; see "
-			"dmesg, "
-			"switch on VT-d/AMD-Vi interrupt remapping, or, trusting the guest, set "
-			"allow_unsafe_interrupts=1 of vfio_iommu_type1",
-			req->name, what, req->group);
+		return unsafe_refused(req, what, e);
 	return err_sys(e, -code, "%s: %s of IOMMU group %u", req->name, what, req->group);
 }
 

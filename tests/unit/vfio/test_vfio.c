@@ -266,6 +266,31 @@ START_TEST(vdev_open_says_what_the_kernel_refused)
 }
 END_TEST
 
+/* VFIO's switch for hosts that do not remap interrupts, as it stands. */
+START_TEST(vdev_open_says_how_the_module_parameter_stands)
+{
+	static const struct {
+		const char *value, *text, *not ;
+	} cases[] = {
+		{"N\n", "and allow_unsafe_interrupts is N; switch it on", "though"},
+		{"Y\n", "though allow_unsafe_interrupts of vfio_iommu_type1 is Y", "modprobe.d"},
+		{"\n", "echo Y >/sys/module/vfio_iommu_type1/parameters", "is N"},
+	};
+	struct vdev *d;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		world_write(&w, "sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts",
+			cases[i].value);
+		w.k.fail_name = "SET_IOMMU";
+		w.k.fail_errno = EPERM;
+		w.k.fail_times = 1;
+		ck_assert_int_eq(open_vdev(VF_A, &d), -EPERM);
+		assert_text(cases[i].text);
+		ck_assert_msg(!strstr(e.text, cases[i].not ), "%s", e.text);
+	}
+}
+END_TEST
+
 /* A PF whose VF count is being changed locks its VFs for a moment. */
 START_TEST(vdev_open_waits_out_a_short_lock)
 {
@@ -1059,6 +1084,7 @@ int main(void)
 	tcase_add_loop_test(
 		t, vdev_open_refuses_a_function_with_the_remedy, 0, ARRAY_SIZE(function_cases));
 	tcase_add_loop_test(t, vdev_open_says_what_the_kernel_refused, 0, ARRAY_SIZE(open_cases));
+	tcase_add_test(t, vdev_open_says_how_the_module_parameter_stands);
 	tcase_add_test(t, vdev_open_waits_out_a_short_lock);
 	tcase_add_test(t, vdev_open_names_the_sibling_when_joining_fails);
 	tcase_add_test(t, vdev_open_passes_the_vf_token);
