@@ -38,7 +38,7 @@ static const struct argp_option machine_options[] = {
 		0},
 	{"kernel", OPT_KERNEL, "VERSION", 0,
 		"Debian kernel by version or its beginning (default: the release's own)", 0},
-	{"iommu", OPT_IOMMU, "KIND", 0, "vtd (default), vtd-eim, amd or none", 0},
+	{"iommu", OPT_IOMMU, "KIND", 0, "vtd (default), vtd-eim, vtd-noir, amd or none", 0},
 	{"nic", OPT_NIC, "MODEL", 0, "Add a NIC: igb, e1000 or e1000e; may be repeated", 0},
 	{"nvme-vfs", OPT_NVME, "N", 0, "Add an NVMe controller with N virtual functions", 0},
 	{"bridged", OPT_BRIDGED, "N", 0,

@@ -106,7 +106,7 @@ _viaduct_argument()
 		fi
 		;;
 	KIND=ARG*) printf '%s\n' tap= vhost-user= loop= ;;
-	KIND) printf '%s\n' vtd vtd-eim amd none ;;
+	KIND) printf '%s\n' vtd vtd-eim vtd-noir amd none ;;
 	MODEL) printf '%s\n' igb e1000 e1000e ;;
 	FILE* | PATH) echo -f ;;
 	DIR) echo -d ;;

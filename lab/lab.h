@@ -30,7 +30,13 @@
  */
 #define LAB_MEMORY_HIGH_MIB 2816
 
-enum lab_iommu { LAB_IOMMU_VTD, LAB_IOMMU_VTD_EIM, LAB_IOMMU_AMD, LAB_IOMMU_NONE };
+enum lab_iommu {
+	LAB_IOMMU_VTD,
+	LAB_IOMMU_VTD_EIM,
+	LAB_IOMMU_VTD_NOIR,
+	LAB_IOMMU_AMD,
+	LAB_IOMMU_NONE
+};
 enum lab_nic { LAB_NIC_IGB, LAB_NIC_E1000, LAB_NIC_E1000E };
 
 struct lab_config {

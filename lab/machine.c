@@ -8,7 +8,7 @@
 
 #include "lab/proto.h"
 
-const char *const lab_iommu_names[] = {"vtd", "vtd-eim", "amd", "none", NULL};
+const char *const lab_iommu_names[] = {"vtd", "vtd-eim", "vtd-noir", "amd", "none", NULL};
 const char *const lab_nic_names[] = {"igb", "e1000", "e1000e", NULL};
 
 /*
@@ -27,6 +27,9 @@ static const struct iommu_model iommu_models[] = {
 	[LAB_IOMMU_VTD] = {"intel-iommu,intremap=on,eim=off,device-iotlb=on,aw-bits=48",
 		"intel_iommu=on"},
 	[LAB_IOMMU_VTD_EIM] = {"intel-iommu,intremap=on,eim=on,device-iotlb=on,aw-bits=48",
+		"intel_iommu=on"},
+	/* It translates DMA and leaves interrupts alone: what VFIO calls unsafe. */
+	[LAB_IOMMU_VTD_NOIR] = {"intel-iommu,intremap=off,eim=off,device-iotlb=on,aw-bits=48",
 		"intel_iommu=on"},
 	[LAB_IOMMU_AMD] = {"amd-iommu,intremap=on,device-iotlb=on", ""},
 	[LAB_IOMMU_NONE] = {NULL, "intel_iommu=off amd_iommu=off"},

@@ -34,7 +34,7 @@ done
 for bad in 0 511 1048577 2G -2048; do
 	refused 2 '--memory must be a number' viaduct lab run "--memory=$bad" -- true
 done
-refused 2 '--iommu must be one of vtd, vtd-eim, amd, none' viaduct lab run --iommu smmu -- true
+refused 2 '--iommu must be one of vtd, vtd-eim, vtd-noir, amd, none' viaduct lab run --iommu smmu -- true
 refused 2 '--nic must be one of igb, e1000, e1000e' viaduct lab run --nic igb,romfile=/etc/passwd -- true
 nics=()
 for _ in $(seq 9); do nics+=(--nic igb); done

@@ -27,7 +27,8 @@ static int arg_find(const struct strv *s, const char *text)
 /* A device that comes before its IOMMU is not translated. */
 START_TEST(machine_puts_the_iommu_before_every_translated_device)
 {
-	static const char *const models[] = {"intel-iommu", "intel-iommu", "amd-iommu", NULL};
+	static const char *const models[] = {
+		"intel-iommu", "intel-iommu", "intel-iommu", "amd-iommu", NULL};
 	struct lab_config cfg = {.cpus = 2,
 		.memory_mib = 1024,
 		.iommu = (enum lab_iommu)_i,
@@ -308,7 +309,7 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_add_loop_test(tc, machine_puts_the_iommu_before_every_translated_device, 0, 4);
+	tcase_add_loop_test(tc, machine_puts_the_iommu_before_every_translated_device, 0, 5);
 	tcase_add_test(tc, machine_gives_each_device_a_port_and_an_address_of_its_own);
 	tcase_add_test(tc, machine_puts_bridged_nics_on_one_conventional_bus);
 	tcase_add_test(tc, machine_quotes_commas_of_a_shared_path);
