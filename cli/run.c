@@ -35,7 +35,9 @@ enum {
 	OPT_NO_REBOOT,
 	OPT_KASLR,
 	OPT_IRQ_REMAP,
-	OPT_APIC_IDS
+	OPT_APIC_IDS,
+	OPT_UNSAFE_INTERRUPTS,
+	OPT_UNSAFE_ISOLATION
 };
 
 static const struct argp_option options[] = {
@@ -52,6 +54,12 @@ static const struct argp_option options[] = {
 		"Give the guest this PCI function, bound to vfio-pci, or a free one of a pool; may "
 		"be repeated",
 		0},
+	{"unsafe-interrupts", OPT_UNSAFE_INTERRUPTS, NULL, 0,
+		"Assign functions although this host does not remap interrupts: a guest can then "
+		"attack the host with them",
+		0},
+	{"unsafe-isolation", OPT_UNSAFE_ISOLATION, NULL, 0,
+		"Assign functions that ports without ACS let reach others past the IOMMU", 0},
 	{"net", OPT_NET, "KIND=ARG[,mac=][,queues=][,mtu=][,mode=][,packed=off]...", 0,
 		"Give the guest a virtio network device on a tap interface (tap=NAME) or a "
 		"switch's "
@@ -220,6 +228,8 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		o->name = arg;
 		break;
 	case OPT_STATS: o->stats = arg; break;
+	case OPT_UNSAFE_INTERRUPTS: o->unsafe_interrupts = true; break;
+	case OPT_UNSAFE_ISOLATION: o->unsafe_isolation = true; break;
 	case OPT_KASLR: o->kaslr = true; break;
 	case OPT_IRQ_REMAP: irq_remap_parse(o, arg, state); break;
 	case OPT_APIC_IDS: apic_ids_parse(o, arg, state); break;

@@ -58,6 +58,7 @@ struct run_options {
 	struct net_option net[RUN_MAX_NET];
 	unsigned int n_net;
 	const char *stats;
+	bool unsafe_interrupts, unsafe_isolation;
 };
 
 /* When things happened, CLOCK_MONOTONIC nanoseconds. */
@@ -87,6 +88,8 @@ struct guest {
 	struct dma_map *dma[RUN_MAX_ASSIGN];
 	unsigned int n_ioas;
 	struct run_leases *leases;
+	struct vfm_remapping host_irqs; /* valid with host_irqs_read */
+	bool host_irqs_read;
 	struct assigned *assigned[RUN_MAX_ASSIGN];
 	struct vnet *net[RUN_MAX_NET]; /* the PCI root's */
 	struct run_times t;
@@ -99,6 +102,8 @@ int64_t run_now(void);
 /* Build the guest; on failure the caller still calls guest_finish(). */
 int guest_init(struct guest *g, const struct run_options *opt, struct err *e);
 int guest_start(struct guest *g, struct err *e);
+/* Does the host remap interrupts? Found out once, when first asked. NULL: out of memory. */
+const struct vfm_remapping *guest_host_irqs(struct guest *g, struct err *e);
 /* After vm_join(): everything as after power-on, and running again. */
 int guest_restart(struct guest *g, struct err *e);
 /* Tear down in reverse order of building; also for a half-built guest. */
@@ -120,8 +125,7 @@ struct stats_file;
 /* Make "<path>.<pid>.tmp" beside @path once, so that an unwritable place is a start-up error. */
 int stats_open(const char *path, struct err *e, struct stats_file **ret);
 /* Write the figures of @g into that file and move it into place. */
-int stats_write(
-	struct stats_file *s, const struct guest *g, const char *end, int status, struct err *e);
+int stats_write(struct stats_file *s, struct guest *g, const char *end, int status, struct err *e);
 /* NULL is allowed. */
 void stats_close(struct stats_file *s);
 

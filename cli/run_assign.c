@@ -82,10 +82,12 @@ struct run_lease {
 	struct bdf bdf;
 	int fd;     /* -1 = none */
 	bool bound; /* by us: goes back at the end */
+	enum vfm_status isolation;
 };
 
 struct run_leases {
 	struct vfm *v;
+	const struct run_trust *trust; /* while they are taken */
 	char owner[VFM_OWNER_MAX];
 	struct run_lease of[RUN_MAX_ASSIGN];
 	unsigned int n;
@@ -100,10 +102,12 @@ static int lease_named(struct run_leases *l, struct run_lease *of, struct bdf b,
 	switch (r) {
 	case -EACCES:
 	case -EPERM:
-	case -EROFS: log_info("%s", e->text); return 0;
-	case -ENODEV: return 0; /* opening it says the same, and what to do */
+	case -EROFS: log_info("%s", e->text); break;
+	case 0:
+	case -ENODEV: break; /* opening it says the same, and what to do */
 	default: return r;
 	}
+	return run_isolation_check(l->trust, l->v, b, &of->isolation, e);
 }
 
 static int lease_pool(
@@ -114,6 +118,8 @@ static int lease_pool(
 	int r = vfm_pool_take(l->v, o->pool, o->numa, l->owner, &of->bdf, &of->fd, e);
 
 	if (r == 0)
+		r = run_isolation_check(l->trust, l->v, of->bdf, &of->isolation, e);
+	if (r == 0)
 		r = vfm_show(l->v, of->bdf, &f, e);
 	/* Any VFIO driver will do: some cards have one of their own. */
 	if (r < 0 || strstr(f.driver, "vfio"))
@@ -123,7 +129,7 @@ static int lease_pool(
 	return r < 0 ? err_wrap(e, r, "pool %s gave %s", o->pool, bdf_format(of->bdf, name)) : 0;
 }
 
-int run_leases_take(const struct assign_option *list, unsigned int n, const char *name,
+int run_leases_take(const struct assign_option *list, unsigned int n, const struct run_trust *t,
 	struct bdf *bdf, struct err *e, struct run_leases **ret)
 {
 	const struct vfm_config cfg = {.timeout_ms = BIND_TIMEOUT_MS};
@@ -134,7 +140,8 @@ int run_leases_take(const struct assign_option *list, unsigned int n, const char
 	e = e ? e : &own;
 	if (!l)
 		return err_sys(e, ENOMEM, "--assign");
-	snprintf(l->owner, sizeof(l->owner), "%.*s", VFM_OWNER_MAX - 1, name);
+	snprintf(l->owner, sizeof(l->owner), "%.*s", VFM_OWNER_MAX - 1, t->name);
+	l->trust = t;
 	l->n = n;
 	for (unsigned int i = 0; i < n; i++)
 		l->of[i].fd = -1;
@@ -154,8 +161,19 @@ int run_leases_take(const struct assign_option *list, unsigned int n, const char
 	}
 	for (unsigned int i = 0; i < n; i++)
 		bdf[i] = l->of[i].bdf;
+	l->trust = NULL;
 	*ret = l;
 	return 0;
+}
+
+bool run_lease_held(const struct run_leases *l, unsigned int i)
+{
+	return l->of[i].fd >= 0;
+}
+
+enum vfm_status run_lease_isolation(const struct run_leases *l, unsigned int i)
+{
+	return l->of[i].isolation;
 }
 
 void run_leases_drop(struct run_leases *l)

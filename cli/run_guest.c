@@ -80,6 +80,37 @@ static int guest_ioas(
 	return 0;
 }
 
+const struct vfm_remapping *guest_host_irqs(struct guest *g, struct err *e)
+{
+	if (!g->host_irqs_read)
+		g->host_irqs_read = run_remapping_read(&g->host_irqs, e) == 0;
+	return g->host_irqs_read ? &g->host_irqs : NULL;
+}
+
+/* What must hold before a device is touched; then they are ours. */
+static int guest_lease(struct guest *g, struct bdf *bdf, struct err *e)
+{
+	const struct run_options *opt = g->opt;
+	const struct run_trust trust = {
+		.name = opt->name,
+		.unsafe_interrupts = opt->unsafe_interrupts,
+		.unsafe_isolation = opt->unsafe_isolation,
+		.warnings = stderr,
+	};
+	const struct vfm_remapping *irqs;
+	int r = ioas_memlock_check(opt->memory, e);
+
+	if (r < 0)
+		return r;
+	irqs = guest_host_irqs(g, e);
+	if (!irqs)
+		return -ENOMEM;
+	r = run_remapping_check(&trust, irqs, e);
+	if (r < 0)
+		return r;
+	return run_leases_take(opt->assign, opt->n_assign, &trust, bdf, e, &g->leases);
+}
+
 static int guest_assign(struct guest *g, struct err *e)
 {
 	const struct run_options *opt = g->opt;
@@ -91,10 +122,7 @@ static int guest_assign(struct guest *g, struct err *e)
 
 	if (!opt->n_assign)
 		return 0;
-	r = ioas_memlock_check(opt->memory, e);
-	if (r < 0)
-		return r;
-	r = run_leases_take(opt->assign, opt->n_assign, opt->name, bdf, e, &g->leases);
+	r = guest_lease(g, bdf, e);
 	if (r < 0)
 		return r;
 	t = run_now();

@@ -154,6 +154,23 @@ static json_t *remap_json(const struct guest *g)
 	return o;
 }
 
+/* Of the host: are interrupts of its devices remapped, and who says so? */
+static json_t *host_json(struct guest *g)
+{
+	const struct vfm_remapping *r = guest_host_irqs(g, NULL);
+	json_t *o;
+
+	if (!r)
+		return json_null();
+	o = json_object();
+	json_object_set_new(o, "interrupt_remapping", json_string(vfm_remapping_name(r->on)));
+	json_object_set_new(o, "evidence", json_string(r->finding.text));
+	json_object_set_new(o, "source", json_string(r->finding.source));
+	json_object_set_new(o, "unsafe_interrupts",
+		json_boolean(g->opt->unsafe_interrupts && r->on != VFM_YES));
+	return o;
+}
+
 static json_t *assigned_json(const struct guest *g, uint64_t *irqfd)
 {
 	json_t *list = json_array();
@@ -177,6 +194,9 @@ static json_t *assigned_json(const struct guest *g, uint64_t *irqfd)
 		put(o, "interrupts", s.host_irqs);
 		put(o, "intx", s.user_irqs);
 		put(o, "vectors", s.vectors_armed);
+		json_object_set_new(o, "isolation",
+			json_string(vfm_status_name(run_lease_isolation(g->leases, i))));
+		json_object_set_new(o, "leased", json_boolean(run_lease_held(g->leases, i)));
 		json_array_append_new(list, o);
 		*irqfd += s.host_irqs > s.user_irqs ? s.host_irqs - s.user_irqs : 0;
 	}
@@ -246,7 +266,7 @@ static json_t *net_json(const struct guest *g)
 	return list;
 }
 
-static json_t *stats_json(const struct guest *g, const char *end, int status)
+static json_t *stats_json(struct guest *g, const char *end, int status)
 {
 	json_t *root = json_object(), *o;
 	struct ioas_stats io = {0};
@@ -266,6 +286,7 @@ static json_t *stats_json(const struct guest *g, const char *end, int status)
 	json_object_set_new(o, "total", ms((g->t.end ? g->t.end : run_now()) - g->t.start));
 	json_object_set_new(root, "phases_ms", o);
 
+	json_object_set_new(root, "host", host_json(g));
 	json_object_set_new(root, "exits", exits_json(g->vm));
 	json_object_set_new(root, "kvm", kvm_json(g->vm));
 
@@ -300,8 +321,7 @@ static json_t *stats_json(const struct guest *g, const char *end, int status)
 	return root;
 }
 
-int stats_write(
-	struct stats_file *s, const struct guest *g, const char *end, int status, struct err *e)
+int stats_write(struct stats_file *s, struct guest *g, const char *end, int status, struct err *e)
 {
 	json_t *root = stats_json(g, end, status);
 	int fd = stats_create(s, e), r;

@@ -46,6 +46,12 @@ static void prove(struct vfm_finding *f)
 		f->proof = true;
 }
 
+static void contain(struct vfm_finding *f)
+{
+	if (f)
+		f->contained = true;
+}
+
 static bool member_is(const struct vfm_member *m, struct bdf b)
 {
 	return m->pci && bdf_equal(m->bdf, b);
@@ -152,10 +158,10 @@ static void shared_find(const struct subject *s, struct vfm_findings *to)
 			names_add(names, "%s (%s)", m->name, *m->driver ? m->driver : "no driver");
 	}
 	if (s->others)
-		vfm_finding_add(to, "group-shared", VFM_WARN, s->source,
+		contain(vfm_finding_add(to, "group-shared", VFM_WARN, s->source,
 			"give them all to the same guest, or leave the others without a driver",
 			"%zu other function%s in group %d can reach it, and it them: %s", s->others,
-			s->others == 1 ? "" : "s", s->group->number, names);
+			s->others == 1 ? "" : "s", s->group->number, names));
 	else
 		vfm_finding_add(to, "group-shared", VFM_PASS, s->source, NULL,
 			"it has group %d for itself", s->group->number);
@@ -235,6 +241,7 @@ static bool group_accounts(const struct subject *s, const struct acs_step *step)
 
 struct path_result {
 	enum vfm_status status;
+	bool outside;         /* a step is open to what the function's group does not hold */
 	char open[NAMES_MAX]; /* steps and what is wrong with them */
 	const char *meaning, *remedy;
 };
@@ -258,12 +265,16 @@ static void step_judge(struct vfm *v, const struct subject *s, const struct acs_
 
 	switch (step->state) {
 	case ACS_KEEPS: return;
-	case ACS_DOUBT: result_set(r, VFM_WARN, "", slot); return;
+	case ACS_DOUBT:
+		r->outside = true;
+		result_set(r, VFM_WARN, "", slot);
+		return;
 	case ACS_UNKNOWN:
 		result_set(r, VFM_SKIP, "", "run as root: config space is hidden from others");
 		return;
 	case ACS_OPEN: break;
 	}
+	r->outside |= !s->group || !group_accounts(s, step);
 	if (!s->group && s->group_code != -ENOENT)
 		result_set(r, VFM_WARN, "", slot);
 	else if (!s->group)
@@ -286,6 +297,16 @@ static void step_judge(struct vfm *v, const struct subject *s, const struct acs_
 			"; the kernel counts it as separate all the same: it knows the device "
 			"(a quirk), or was patched",
 			slot);
+}
+
+static void path_open_find(const struct path_result *r, const char *source, struct vfm_findings *to)
+{
+	struct vfm_finding *f = vfm_finding_add(to, "acs-path", r->status, source, r->remedy,
+		"%s%s%s", r->status == VFM_SKIP ? "unknown: " : "", r->open, r->meaning);
+
+	prove(f);
+	if (f)
+		f->contained = r->status == VFM_WARN && !r->outside;
 }
 
 static void path_find(struct vfm *v, const struct subject *s, struct vfm_findings *to)
@@ -320,8 +341,7 @@ static void path_find(struct vfm *v, const struct subject *s, struct vfm_finding
 			"nothing turns aside at the %zu port%s above it, up to %s", path.n - 1,
 			path.n == 2 ? "" : "s", bdf_format(path.step[0].bdf, name));
 	else
-		prove(vfm_finding_add(to, "acs-path", r.status, source, r.remedy, "%s%s%s",
-			r.status == VFM_SKIP ? "unknown: " : "", r.open, r.meaning));
+		path_open_find(&r, source, to);
 }
 
 static void regions_find(struct vfm *v, const struct subject *s, struct vfm_findings *to)
@@ -463,7 +483,7 @@ static void fault_find(struct vfm *v, const struct subject *s, struct vfm_findin
 			"the kernel log has no DMA fault of it");
 }
 
-int vfm_isolate_function(struct vfm *v, struct bdf b, struct vfm_findings *to, struct err *e)
+static int isolate(struct vfm *v, struct bdf b, bool all, struct vfm_findings *to, struct err *e)
 {
 	_cleanup_subject_ struct subject s = {0};
 	uint64_t class;
@@ -497,7 +517,19 @@ int vfm_isolate_function(struct vfm *v, struct bdf b, struct vfm_findings *to, s
 	path_find(v, &s, to);
 	regions_find(v, &s, to);
 	token_find(v, &s, to);
+	if (!all)
+		return 0;
 	peer_find(&s, to);
 	fault_find(v, &s, to);
 	return 0;
+}
+
+int vfm_isolate_function(struct vfm *v, struct bdf b, struct vfm_findings *to, struct err *e)
+{
+	return isolate(v, b, true, to, e);
+}
+
+int vfm_isolate_assign(struct vfm *v, struct bdf b, struct vfm_findings *to, struct err *e)
+{
+	return isolate(v, b, false, to, e);
 }

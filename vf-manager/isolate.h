@@ -22,6 +22,7 @@ struct vfm_finding {
 	const char *id; /* lives for ever */
 	enum vfm_status status;
 	bool proof;       /* isolation rests on it: SKIP leaves it unproven and counts as WARN */
+	bool contained;   /* a WARN of what its IOMMU group holds, and a group goes to one guest */
 	char text[512];   /* one sentence, names the functions and files meant */
 	char source[128]; /* the files it was read from, "" = none */
 	char remedy[256]; /* what to do, "" = nothing to be done */
@@ -73,5 +74,11 @@ int vfm_isolate_host(struct vfm *v, struct vfm_findings *to, struct err *e);
  * acs-path and dma-fault need root. 0, -ENODEV, -ENOTSUP a bridge, -ENOMEM.
  */
 int vfm_isolate_function(struct vfm *v, struct bdf b, struct vfm_findings *to, struct err *e);
+
+/*
+ * The same without what is no reason to keep it from a guest or is told elsewhere: from group-viable
+ * to vf-token. Does not read the kernel log.
+ */
+int vfm_isolate_assign(struct vfm *v, struct bdf b, struct vfm_findings *to, struct err *e);
 
 #endif

@@ -20,6 +20,7 @@ echo vectors $(grep -c eth0 /proc/interrupts)' --assign "${vf[0]}" --stats "$scr
 	equal "$status" 0 "exit status"
 	prints guest 02:00:00:00:00:01 1 "vectors 3"
 	holds "interrupts came by irqfd" test "$(figure "$scratch/amd.json" irqfd)" -gt 0
+	holds "the host remaps" grep -qF '"interrupt_remapping": "on"' "$scratch/amd.json"
 	clean
 	host_well
 	done_testing

@@ -139,7 +139,7 @@ if [ "$(driver_of $sata)" = ahci ]; then
 	echo vfio-pci >$dev/$smbus/driver_override
 	[ -e $dev/$smbus/driver ] && echo $smbus >$dev/$smbus/driver/unbind
 	echo $smbus >/sys/bus/pci/drivers_probe
-	refuses 1 $smbus "not viable" "$sata (bound to ahci)" -- "${with[@]}" --assign $smbus
+	refuses 1 "$smbus: not isolated (group-viable)" "$sata (ahci)" -- "${with[@]}" --assign $smbus
 	echo $smbus >$dev/$smbus/driver/unbind
 	echo >$dev/$smbus/driver_override
 else

@@ -39,6 +39,7 @@ equal "$(cat "$err")" "" "standard error"
 prints guest "pong 10.9.0.1" "pong 10.9.1.1" "pong 10.9.2.1" "mode 1" "unmapped 0"
 matches "$(tr -d '\r' <"$out" | grep -a '^rounds')" '^rounds [0-9]+ 0% packet loss$' "pings while moved"
 equal "$(figure "$scratch/all.json" faults)" 0 "faults"
+holds "the host remaps, too" grep -qF '"interrupt_remapping": "on"' "$scratch/all.json"
 # Linux puts the move of a level interrupt off to its next, and the unit's own needs none.
 holds "moves are invalidations" test "$(figure "$scratch/all.json" invalidations)" -ge "$((moves / 2))"
 commits=$(figure "$scratch/all.json" route_commits)
