@@ -31,6 +31,7 @@
 #define NET_MAX_PAIRS 64u
 
 struct net_backend;
+struct net_port_ops;
 
 /* A data ring the guest enabled. Virtio 1.2 §2.7 (split), §2.8 (packed). */
 struct net_ring {
@@ -133,6 +134,13 @@ struct net_backend {
 	 */
 	uint64_t features;
 	unsigned int max_pairs; /* 1..NET_MAX_PAIRS */
+	/*
+	 * For a device whose rings are not virtio's: frames themselves, on pair 0 (devices/net_rings.h),
+	 * used from one thread of the device. It calls attach, set_offloads and destroy, and never start.
+	 * NULL: frames do not pass this process.
+	 */
+	const struct net_port_ops *port;
+	void *port_ctx;
 };
 
 /* NULL is allowed. */

@@ -174,6 +174,8 @@ int net_loop_create(
 		l->pair[i].fd = -1;
 	l->be.ops = &loop_ops;
 	l->be.max_pairs = pairs;
+	l->be.port = &loop_port;
+	l->be.port_ctx = l;
 	l->be.features = NET_RINGS_FEATURES | 1ull << VIRTIO_NET_F_CSUM |
 			 1ull << VIRTIO_NET_F_GUEST_CSUM | 1ull << VIRTIO_NET_F_HOST_TSO4 |
 			 1ull << VIRTIO_NET_F_HOST_TSO6 | 1ull << VIRTIO_NET_F_GUEST_TSO4 |

@@ -301,6 +301,8 @@ int net_tap_create(const char *name, unsigned int pairs, const struct gmem *mem,
 	t->news_fd = news_open();
 	t->be.ops = &tap_ops;
 	t->be.max_pairs = t->attached = pairs;
+	t->be.port = &tap_port;
+	t->be.port_ctx = t;
 	snprintf(t->be.name, sizeof(t->be.name), "tap %s", name);
 	t->be.features = NET_RINGS_FEATURES | 1ull << VIRTIO_NET_F_CSUM |
 			 1ull << VIRTIO_NET_F_HOST_TSO4 | 1ull << VIRTIO_NET_F_HOST_TSO6 |
