@@ -60,10 +60,10 @@ static const struct argp_option options[] = {
 		0},
 	{"unsafe-isolation", OPT_UNSAFE_ISOLATION, NULL, 0,
 		"Assign functions that ports without ACS let reach others past the IOMMU", 0},
-	{"net", OPT_NET, "KIND=ARG[,mac=][,queues=][,mtu=][,mode=][,packed=off]...", 0,
-		"Give the guest a virtio network device on a tap interface (tap=NAME) or a "
-		"switch's "
-		"socket (vhost-user=PATH); may be repeated",
+	{"net", OPT_NET, "KIND=ARG[,mac=][,model=][,queues=][,mtu=][,mode=][,packed=off]...", 0,
+		"Give the guest a network device, virtio or with model=e1000 an Intel 82540EM, on "
+		"a "
+		"tap interface (tap=NAME) or a switch's socket (vhost-user=PATH); may be repeated",
 		0},
 	{"irq-remap", OPT_IRQ_REMAP, "off|on|on,dma=passthrough", 0,
 		"Give the guest a remapping unit (VT-d) for its interrupts (default: on); "

@@ -12,6 +12,7 @@
 #include "common/err.h"
 #include "common/sysfs.h"
 #include "devices/devices.h"
+#include "devices/e1000.h"
 #include "devices/virtio.h"
 #include "passthrough/passthrough.h"
 #include "vfio/vfio.h"
@@ -37,6 +38,7 @@ struct net_option {
 	const struct net_kind *kind; /* run_net.c */
 	char *arg;                   /* what KIND= names */
 	bool client;                 /* vhost-user: connect to the socket */
+	bool e1000;                  /* model=e1000: of dev only the mac counts */
 	struct vnet_config dev;      /* mac is zero when none was given */
 };
 
@@ -91,7 +93,8 @@ struct guest {
 	struct vfm_remapping host_irqs; /* valid with host_irqs_read */
 	bool host_irqs_read;
 	struct assigned *assigned[RUN_MAX_ASSIGN];
-	struct vnet *net[RUN_MAX_NET]; /* the PCI root's */
+	struct vnet *net[RUN_MAX_NET]; /* the PCI root's; NULL where an e1000 is */
+	struct e1000 *e1000[RUN_MAX_NET];
 	struct run_times t;
 	unsigned int reboots;
 	uint64_t dma_faults;
@@ -117,9 +120,11 @@ void net_option_finish(struct net_option *o);
 const char *net_kind_name(const struct net_option *o);
 /* Another process gets the guest's memory: it has to be sealed. */
 bool net_option_lends_memory(const struct net_option *o);
-/* Make the back end of @o and the device before it; @i is its number, for a MAC if none was given. */
-int net_option_add(const struct net_option *o, unsigned int i, struct guest *g, struct err *e,
-	struct vnet **ret);
+/*
+ * Make the back end of the @i-th option and the device before it: g->net[i] or g->e1000[i]. The number
+ * also makes a MAC if none was given.
+ */
+int net_option_add(struct guest *g, unsigned int i, struct err *e);
 
 struct stats_file;
 /* Make "<path>.<pid>.tmp" beside @path once, so that an unwritable place is a start-up error. */

@@ -149,7 +149,7 @@ static int guest_nets(struct guest *g, struct err *e)
 	int r = 0;
 
 	for (unsigned int i = 0; r == 0 && i < g->opt->n_net; i++)
-		r = net_option_add(&g->opt->net[i], i, g, e, &g->net[i]);
+		r = net_option_add(g, i, e);
 	return r;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* --net: a virtio network device, and what is behind it. */
+/* --net: a network device, virtio or an e1000, and what is behind it. */
 #include "cli/run.h"
 
 #include <errno.h>
@@ -169,14 +169,22 @@ static int key_parse(struct net_option *o, const char *key, const char *val, str
 			return err_set(e, EINVAL, "mode=%s: write mode=server or mode=client", val);
 		return 0;
 	}
+	if (!strcmp(key, "model")) {
+		o->e1000 = !strcmp(val, "e1000");
+		if (!o->e1000 && strcmp(val, "virtio") != 0)
+			return err_set(
+				e, EINVAL, "model=%s: write model=virtio or model=e1000", val);
+		return 0;
+	}
 	r = key_switch(o, key, val, e);
 	if (r)
 		return r < 0 ? r : 0;
 	for (size_t i = 0; i < ARRAY_SIZE(switches); i++)
 		snprintf(known + strlen(known), sizeof(known) - strlen(known),
 			", %s=", switches[i].key);
-	return err_set(e, EINVAL, "'%s' is no setting of %s; there are mac=, queues=, mtu=%s%s",
-		key, o->kind->name, o->kind->create == vhost_create ? ", mode=" : "", known);
+	return err_set(e, EINVAL,
+		"'%s' is no setting of %s; there are mac=, model=, queues=, mtu=%s%s", key,
+		o->kind->name, o->kind->create == vhost_create ? ", mode=" : "", known);
 }
 
 static int kind_parse(struct net_option *o, char *text, struct err *e)
@@ -200,6 +208,20 @@ static int kind_parse(struct net_option *o, char *text, struct err *e)
 	return o->arg ? 0 : err_sys(e, ENOMEM, "%s", text);
 }
 
+/* A card that was built in 2002 has one queue, no wish for an MTU, and rings only we can serve. */
+static int model_check(const struct net_option *o, struct err *e)
+{
+	if (!o->e1000)
+		return 0;
+	if (o->kind->create == vhost_create)
+		return err_set(e, EINVAL,
+			"model=e1000: its rings are not those of vhost-user; use tap=NAME, or "
+			"model=virtio");
+	if (o->dev.pairs != 1 || o->dev.mtu || o->dev.without)
+		return err_set(e, EINVAL, "model=e1000: of the settings it takes only mac=");
+	return 0;
+}
+
 int net_option_parse(const char *text, struct err *e, struct net_option *ret)
 {
 	_cleanup_free_ char *copy = strdup(text);
@@ -218,6 +240,8 @@ int net_option_parse(const char *text, struct err *e, struct net_option *ret)
 			*val++ = '\0';
 		r = key_parse(&o, s, val ?: "", e);
 	}
+	if (r == 0)
+		r = model_check(&o, e);
 	if (r < 0) {
 		net_option_finish(&o);
 		return r;
@@ -251,15 +275,27 @@ static void mac_default(const char *name, unsigned int i, uint8_t *ret)
 		ret[k] = (uint8_t)(h >> (k * 8));
 }
 
-int net_option_add(const struct net_option *o, unsigned int i, struct guest *g, struct err *e,
-	struct vnet **ret)
+static int virtio_add(struct guest *g, unsigned int i, const struct vnet_config *cfg,
+	struct net_backend *be, struct err *e)
 {
-	static const uint8_t none[6];
 	const struct vnet_host host = {
 		.pci = g->vm->pci,
 		.mem = g->vm->mem,
 		.irq = g->vm->irq,
 		.bell = doorbell_backend_kvm(g->vm->fd),
+	};
+
+	return vnet_create(&host, cfg, be, e, &g->net[i]);
+}
+
+int net_option_add(struct guest *g, unsigned int i, struct err *e)
+{
+	static const uint8_t none[6];
+	const struct net_option *o = &g->opt->net[i];
+	const struct e1000_host host = {
+		.pci = g->vm->pci,
+		.mem = g->vm->mem,
+		.lines = g->vm->lines,
 	};
 	struct vnet_config cfg = o->dev;
 	struct net_backend *be;
@@ -270,5 +306,7 @@ int net_option_add(const struct net_option *o, unsigned int i, struct guest *g, 
 	r = o->kind->create(o, g, e, &be);
 	if (r < 0)
 		return r;
-	return vnet_create(&host, &cfg, be, e, ret);
+	if (o->e1000)
+		return e1000_create(&host, cfg.mac, be, e, &g->e1000[i]);
+	return virtio_add(g, i, &cfg, be, e);
 }

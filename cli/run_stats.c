@@ -226,6 +226,32 @@ static json_t *vhost_user_json(struct net_backend *be)
 	return o;
 }
 
+static json_t *e1000_json(const struct net_option *opt, struct e1000 *n)
+{
+	json_t *o = json_object();
+	struct e1000_stats s;
+	char in_guest[16];
+
+	e1000_stats(n, &s);
+	snprintf(in_guest, sizeof(in_guest), "0000:00:%02x.0", e1000_devfn(n) >> 3);
+	json_object_set_new(o, "kind", json_string(net_kind_name(opt)));
+	json_object_set_new(o, "model", json_string("e1000"));
+	json_object_set_new(o, "name", json_string(opt->arg));
+	json_object_set_new(o, "guest_bdf", json_string(in_guest));
+	put(o, "rx_packets", s.rx_packets);
+	put(o, "rx_bytes", s.rx_bytes);
+	put(o, "rx_dropped", s.rx_dropped);
+	put(o, "tx_packets", s.tx_packets);
+	put(o, "tx_bytes", s.tx_bytes);
+	put(o, "tx_dropped", s.tx_dropped);
+	put(o, "kicks", s.kicks);
+	put(o, "irqs", s.irqs);
+	put(o, "resets", s.resets);
+	put(o, "bad_rings", s.bad_rings);
+	put(o, "bad_dma", s.bad_dma);
+	return o;
+}
+
 static json_t *net_json(const struct guest *g)
 {
 	json_t *list = json_array();
@@ -236,12 +262,15 @@ static json_t *net_json(const struct guest *g)
 		char in_guest[16];
 		json_t *o;
 
+		if (g->e1000[i])
+			json_array_append_new(list, e1000_json(opt, g->e1000[i]));
 		if (!g->net[i])
 			continue;
 		vnet_stats(g->net[i], &s);
 		snprintf(in_guest, sizeof(in_guest), "0000:00:%02x.0", vnet_devfn(g->net[i]) >> 3);
 		o = json_object();
 		json_object_set_new(o, "kind", json_string(net_kind_name(opt)));
+		json_object_set_new(o, "model", json_string("virtio"));
 		json_object_set_new(o, "name", json_string(opt->arg));
 		json_object_set_new(o, "guest_bdf", json_string(in_guest));
 		put(o, "features", s.features);

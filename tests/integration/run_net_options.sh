@@ -49,4 +49,15 @@ refused "'mode' is no setting of tap" "tap=x,mode=client"
 refused "mode=server or mode=client" "vhost-user=/tmp/x,mode=both"
 taken "vhost-user=/tmp/x,mode=server"
 taken "vhost-user=/tmp/x,mode=client"
+for model in e1000 e1000,mac=52:54:00:12:34:56 virtio virtio,queues=2,packed=off; do
+	taken "tap=x,model=$model"
+done
+taken "vhost-user=/tmp/x,model=virtio"
+refused "model=rtl8139: write model=virtio or model=e1000" "tap=x,model=rtl8139"
+refused "write model=virtio or model=e1000" "tap=x,model"
+for more in queues=2 mtu=1400 csum=off packed=off; do
+	refused "it takes only mac=" "tap=x,model=e1000,$more"
+	refused "it takes only mac=" "tap=x,$more,model=e1000"
+done
+refused "not those of vhost-user; use tap=NAME" "vhost-user=/tmp/x,model=e1000"
 exit $failed
