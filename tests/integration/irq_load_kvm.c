@@ -485,6 +485,8 @@ START_TEST(remapping_table_exchanged_under_load_delivers_only_what_was_programme
 		to = target(i);
 		entries_put(table, 0, STRAY);
 		vtd_write(m.vtd, IRTA, 8, (TABLE_OF + 0x1000 * table) | 7);
+		/* An invalidation looks at the table that was set, not at the one to come. */
+		invalidate();
 		entries_put(table, to.addr >> 12 & 1, to.data);
 		vtd_write(m.vtd, GCMD, 4, QIE | IRE | SIRTP);
 		invalidate();
