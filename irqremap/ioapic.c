@@ -65,6 +65,8 @@ enum rte_mode {
 	RTE_EXTINT,
 };
 
+#define ALL_PINS ((1u << IRQ_IOAPIC_PINS) - 1)
+
 struct pin_eoi {
 	ioapic_eoi_fn fn;
 	void *ctx;
@@ -132,8 +134,6 @@ static void pin_unroute(struct ioapic *io, unsigned int pin)
 {
 	struct irq_router *r = io->router;
 
-	if (!(io->routed & 1u << pin))
-		return;
 	io->routed &= ~(1u << pin);
 	pthread_mutex_lock(&r->lock);
 	irq_route_drop(r, pin);
@@ -142,39 +142,72 @@ static void pin_unroute(struct ioapic *io, unsigned int pin)
 	pthread_mutex_unlock(&r->lock);
 }
 
-/* Bring the route of @pin in step with its entry. While masked, that can wait. */
-static void pin_route(struct ioapic *io, unsigned int pin)
+/* Does the entry of @pin ask for a route, and for which message? */
+static bool pin_wants_route(const struct ioapic *io, unsigned int pin, struct irq_msi *ret)
 {
-	struct irq_router *r = io->router;
 	uint64_t rte = io->rte[pin];
-	struct irq_msi out;
-	int err;
 
-	if (rte & RTE_MASKED)
-		return;
-	io->stale &= ~(1u << pin);
-	if (!rte_is_level(rte) || irq_translate(r, io->rid, rte_message(rte), false, &out)) {
-		pin_unroute(io, pin);
-		return;
-	}
+	if (!rte_is_level(rte) || irq_translate(io->router, io->rid, rte_message(rte), false, ret))
+		return false;
 	/*
 	 * An EOI in the LAPIC ends the pin with that vector in its entry. A remapped one may have
 	 * another: then the guest writes the EOI register, and an exit for the LAPIC's would be wasted.
 	 */
-	if ((out.data & RTE_VECTOR) != (rte & RTE_VECTOR)) {
-		pin_unroute(io, pin);
-		return;
+	return (ret->data & RTE_VECTOR) == (rte & RTE_VECTOR);
+}
+
+/* Bring the routes of @pins in step with their entries, by one commit. While masked, that can wait. */
+static void pins_route(struct ioapic *io, uint32_t pins)
+{
+	struct irq_router *r = io->router;
+	struct irq_route old[IRQ_IOAPIC_PINS];
+	uint8_t vector[IRQ_IOAPIC_PINS];
+	uint32_t moved = 0, wanted = 0;
+	struct irq_msi out;
+	int err = 0;
+
+	pins &= ALL_PINS;
+	for (unsigned int pin = 0; pin < IRQ_IOAPIC_PINS; pin++) {
+		if (io->rte[pin] & RTE_MASKED)
+			pins &= ~(1u << pin);
 	}
 	pthread_mutex_lock(&r->lock);
-	err = irq_route_set(r, pin, out, NULL);
-	pthread_mutex_unlock(&r->lock);
-	if (err) {
-		io->stale |= 1u << pin;
-		log_debug("ioapic: pin %u: route refused: %s", pin, strerror(-err));
-		return;
+	for (unsigned int pin = 0; pin < IRQ_IOAPIC_PINS; pin++) {
+		bool changed;
+
+		if (!(pins & 1u << pin))
+			continue;
+		old[pin] = r->routes[pin];
+		if (pin_wants_route(io, pin, &out)) {
+			wanted |= 1u << pin;
+			changed = irq_route_put(r, pin, out);
+			vector[pin] = out.data & RTE_VECTOR;
+		} else {
+			changed = irq_route_drop(r, pin);
+		}
+		moved |= (uint32_t)changed << pin;
 	}
-	io->routed |= 1u << pin;
-	io->routed_vector[pin] = out.data & RTE_VECTOR;
+	if (moved)
+		err = irq_route_commit(r, NULL);
+	for (unsigned int pin = 0; pin < IRQ_IOAPIC_PINS; pin++) {
+		if (err && moved & 1u << pin)
+			irq_route_restore(r, pin, old[pin]);
+		else if (wanted & 1u << pin)
+			io->routed_vector[pin] = vector[pin];
+	}
+	pthread_mutex_unlock(&r->lock);
+	if (err)
+		log_debug("ioapic: routes of pins 0x%x refused: %s", moved, strerror(-err));
+	else
+		moved = 0;
+	/* A route too many does no harm, as above; a pin that lacks its own must wait. */
+	io->stale = (io->stale & ~pins) | (moved & wanted);
+	io->routed = (io->routed & ~(pins & ~moved)) | (wanted & ~moved);
+}
+
+static void pin_route(struct ioapic *io, unsigned int pin)
+{
+	pins_route(io, 1u << pin);
 }
 
 /* ---- delivery ---- */
@@ -287,8 +320,7 @@ void ioapic_eoi(struct ioapic *io, uint8_t vector)
 void ioapic_retranslate(struct ioapic *io)
 {
 	pthread_mutex_lock(&io->lock);
-	for (unsigned int pin = 0; pin < IRQ_IOAPIC_PINS; pin++)
-		pin_route(io, pin);
+	pins_route(io, ALL_PINS);
 	/* What was blocked may be allowed now. */
 	ioapic_settle(io, 0);
 }

@@ -56,6 +56,7 @@ struct irq_stats {
 	uint64_t routes;        /* now in the table */
 	uint64_t route_commits; /* KVM_SET_GSI_ROUTING calls */
 	uint64_t irqfd_calls;   /* KVM_IRQFD calls */
+	uint64_t refused;       /* vectors that found the routing table full */
 	uint64_t sent;          /* interrupts our own code injected (IOAPIC, irq_router_send) */
 };
 
@@ -100,12 +101,36 @@ int irq_vector_set(struct irq_vector *v, struct irq_msi m, struct err *e);
 int irq_vector_unmask(struct irq_vector *v, struct err *e);
 /* Detach the irqfd: signals stay in the eventfd, irq_vector_pending() shows them. */
 void irq_vector_mask(struct irq_vector *v);
+bool irq_vector_masked(const struct irq_vector *v);
 /* Was it signalled while masked? (PBA bit.) Always false while unmasked. */
 bool irq_vector_pending(const struct irq_vector *v);
 /* Signal it from our own code, as an emulated device does. */
 void irq_vector_fire(struct irq_vector *v);
 /* Forget signals received while masked (device reset). */
 void irq_vector_clear(struct irq_vector *v);
+
+/*
+ * Several vectors at once, for one KVM_SET_GSI_ROUTING: a function with 2048 vectors is enabled by
+ * one. Nothing happens before irq_batch_end(), which works under one hold of the router's lock. The
+ * batch is the caller's memory; batches of several threads, or one begun inside another, are
+ * independent, but a vector is in one at a time and is not changed otherwise meanwhile.
+ */
+struct irq_batch {
+	/* private */
+	struct irq_router *router;
+	struct irq_vector *first, **end;
+};
+
+void irq_batch_begin(struct irq_router *r, struct irq_batch *b);
+/* Let @v have the message @m and be unmasked. At most once per batch. */
+void irq_batch_add(struct irq_batch *b, struct irq_vector *v, struct irq_msi m);
+/*
+ * Carry it out. A vector that fails is masked afterwards, with its new message (what it was signalled
+ * is pending): irq_vector_masked(). The others are not affected, unless the kernel refused the
+ * routes, which concerns every vector that needed a change. 0, or the first failure as of
+ * irq_vector_unmask(); the text names its vector's function.
+ */
+int irq_batch_end(struct irq_batch *b, struct err *e);
 
 /* ---- IOAPIC (Intel 82093AA datasheet, 1996) ---- */
 

@@ -96,45 +96,18 @@ int irq_route_commit(struct irq_router *r, struct err *e)
 	return 0;
 }
 
-int irq_route_set(struct irq_router *r, unsigned int gsi, struct irq_msi m, struct err *e)
+bool irq_route_put(struct irq_router *r, unsigned int gsi, struct irq_msi m)
 {
 	struct irq_route *route = &r->routes[gsi];
-	struct irq_route old = *route;
-	int err;
 
 	assert(gsi < r->max_routes);
-	if (old.used && old.msg.addr == m.addr && old.msg.data == m.data)
-		return 0;
+	if (route->used && route->msg.addr == m.addr && route->msg.data == m.data)
+		return false;
+	r->n_routes += !route->used;
 	*route = (struct irq_route){.used = true, .msg = m};
-	r->n_routes += !old.used;
 	if (gsi >= r->gsi_end)
 		r->gsi_end = gsi + 1;
-	err = irq_route_commit(r, e);
-	if (err) {
-		*route = old;
-		r->n_routes -= !old.used;
-	}
-	return err;
-}
-
-int irq_route_take(struct irq_router *r, struct irq_msi m, struct err *e, unsigned int *ret_gsi)
-{
-	unsigned int gsi;
-	int err;
-
-	for (gsi = IRQ_IOAPIC_PINS; gsi < r->max_routes; gsi++)
-		if (!r->routes[gsi].used)
-			break;
-	if (gsi == r->max_routes)
-		return err_set(e, ENOSPC,
-			"all %u interrupt routes of the VM are taken (%u of them reserved for the "
-			"IOAPIC); "
-			"assign fewer functions or let the guest use fewer queues",
-			r->max_routes, IRQ_IOAPIC_PINS);
-	err = irq_route_set(r, gsi, m, e);
-	if (!err)
-		*ret_gsi = gsi;
-	return err;
+	return true;
 }
 
 bool irq_route_drop(struct irq_router *r, unsigned int gsi)
@@ -143,7 +116,36 @@ bool irq_route_drop(struct irq_router *r, unsigned int gsi)
 
 	r->routes[gsi].used = false;
 	r->n_routes -= used;
+	if (gsi < r->gsi_free)
+		r->gsi_free = gsi;
 	return used;
+}
+
+void irq_route_restore(struct irq_router *r, unsigned int gsi, struct irq_route old)
+{
+	if (old.used)
+		irq_route_put(r, gsi, old.msg);
+	else
+		irq_route_drop(r, gsi);
+}
+
+int irq_route_find(struct irq_router *r, struct err *e, unsigned int *ret_gsi)
+{
+	unsigned int gsi = r->gsi_free > IRQ_IOAPIC_PINS ? r->gsi_free : IRQ_IOAPIC_PINS;
+
+	while (gsi < r->max_routes && r->routes[gsi].used)
+		gsi++;
+	r->gsi_free = gsi;
+	if (gsi == r->max_routes) {
+		r->stats.refused++;
+		return err_set(e, ENOSPC,
+			"all %u interrupt routes of the VM are taken (%u of them reserved for the "
+			"IOAPIC); "
+			"assign fewer functions or let the guest use fewer queues",
+			r->max_routes, IRQ_IOAPIC_PINS);
+	}
+	*ret_gsi = gsi;
+	return 0;
 }
 
 int irq_router_inject(struct irq_router *r, const struct irq_msi *m)

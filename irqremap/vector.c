@@ -16,21 +16,6 @@
 #include "irqremap/internal.h"
 #include "irqremap/irte.h"
 
-struct irq_vector {
-	struct irq_router *r;
-	int fd;
-	uint16_t rid;
-	/* under the router's lock: */
-	bool masked;
-	bool attached;
-	bool has_gsi;
-	unsigned int gsi;
-	struct irq_msi msg; /* as the guest wrote it */
-	bool watched;       /* its signals are requests to the remapping unit */
-	uint64_t id;
-	struct irq_vector *next, **link;
-};
-
 int irq_vector_create(struct irq_router *r, uint16_t rid, struct err *e, struct irq_vector **ret)
 {
 	struct irq_vector *v = calloc(1, sizeof(*v));
@@ -63,7 +48,7 @@ int irq_vector_create(struct irq_router *r, uint16_t rid, struct err *e, struct 
 	return 0;
 }
 
-static int vector_irqfd(struct irq_vector *v, bool assign)
+int vector_irqfd(struct irq_vector *v, bool assign)
 {
 	struct irq_router *r = v->r;
 	int err;
@@ -75,7 +60,7 @@ static int vector_irqfd(struct irq_vector *v, bool assign)
 	return err;
 }
 
-static void vector_detach(struct irq_vector *v)
+void vector_detach(struct irq_vector *v)
 {
 	int err;
 
@@ -90,7 +75,7 @@ static void vector_detach(struct irq_vector *v)
 		log_debug("irqfd: detach from GSI %u: %s", v->gsi, strerror(-err));
 }
 
-static void vector_watch(struct irq_vector *v, bool on)
+void vector_watch(struct irq_vector *v, bool on)
 {
 	struct irq_router *r = v->r;
 
@@ -103,14 +88,13 @@ static void vector_watch(struct irq_vector *v, bool on)
 	v->watched = on;
 }
 
-/* Its message reaches nobody. */
-static void vector_block(struct irq_vector *v)
+void vector_block(struct irq_vector *v)
 {
 	vector_detach(v);
 	vector_watch(v, true);
 }
 
-static void vector_drain(struct irq_vector *v)
+void vector_drain(struct irq_vector *v)
 {
 	uint64_t n;
 
@@ -122,29 +106,10 @@ static void vector_drain(struct irq_vector *v)
 /* Give the vector its route and its irqfd. On failure it is as it was, but may keep a GSI. */
 static int vector_attach(struct irq_vector *v, struct irq_msi out, struct err *e)
 {
-	int err;
+	struct irq_stages s = {0};
+	int err = vector_stage(&s, v, out, e);
 
-	if (v->has_gsi) {
-		err = irq_route_set(v->r, v->gsi, out, e);
-	} else {
-		err = irq_route_take(v->r, out, e, &v->gsi);
-		v->has_gsi = !err;
-	}
-	/*
-	 * From the irqfd on KVM injects, also what the eventfd holds already. A signal from elsewhere
-	 * in the very moment may come twice: KVM reads the count without the eventfd's lock
-	 * (kvm_irqfd_assign(), as of Linux 6.18). Our own devices signal under the lock of their
-	 * MSI or MSI-X.
-	 */
-	if (!err && !v->attached) {
-		err = vector_irqfd(v, true);
-		if (err)
-			err_sys(e, -err, "attach to GSI %u (KVM_IRQFD)", v->gsi);
-	}
-	if (err)
-		err_wrap(e, err, "interrupt vector of %02x:%02x.%u", v->rid >> 8,
-			v->rid >> 3 & 0x1f, v->rid & 7);
-	return err;
+	return err ? err : vector_stages_end(v->r, &s, e);
 }
 
 void irq_vector_destroy(struct irq_vector *v)
@@ -236,15 +201,21 @@ void irq_vector_mask(struct irq_vector *v)
 	pthread_mutex_unlock(&v->r->lock);
 }
 
-bool irq_vector_pending(const struct irq_vector *v)
+bool irq_vector_masked(const struct irq_vector *v)
 {
-	struct pollfd p = {.fd = v->fd, .events = POLLIN};
 	bool masked;
 
 	pthread_mutex_lock(&v->r->lock);
 	masked = v->masked;
 	pthread_mutex_unlock(&v->r->lock);
-	return masked && poll(&p, 1, 0) == 1 && p.revents & POLLIN;
+	return masked;
+}
+
+bool irq_vector_pending(const struct irq_vector *v)
+{
+	struct pollfd p = {.fd = v->fd, .events = POLLIN};
+
+	return irq_vector_masked(v) && poll(&p, 1, 0) == 1 && p.revents & POLLIN;
 }
 
 void irq_vector_fire(struct irq_vector *v)
@@ -280,10 +251,12 @@ void irq_vector_requested(struct irq_router *r, uint64_t id)
 		vector_drain(v);
 		if (!irq_translate(r, v->rid, v->msg, true, &out)) {
 			vector_watch(v, false);
-			if (vector_attach(v, out, &e) < 0)
-				log_warn("%s", e.text);
-			else
+			if (vector_attach(v, out, &e) < 0) {
+				log_guest(&r->no_route, "%s", e.text);
+				vector_watch(v, true);
+			} else {
 				irq_vector_fire(v);
+			}
 		}
 	}
 	pthread_mutex_unlock(&r->lock);
@@ -303,30 +276,31 @@ static bool vector_concerned(const struct irq_vector *v, uint32_t first, uint32_
 
 void irq_vectors_retranslate(struct irq_router *r, uint32_t first, uint32_t last)
 {
+	struct irq_stages s = {0};
 	struct irq_msi out;
 	struct err e = {0};
-	bool moved = false;
 
 	pthread_mutex_lock(&r->lock);
 	for (struct irq_vector *v = r->vectors; v; v = v->next) {
-		struct irq_msi *now;
-
 		if (!vector_concerned(v, first, last))
 			continue;
 		if (irq_translate(r, v->rid, v->msg, false, &out)) {
 			vector_block(v);
-		} else if (v->attached) {
-			now = &r->routes[v->gsi].msg;
-			moved |= now->addr != out.addr || now->data != out.data;
-			*now = out;
-		} else {
-			vector_watch(v, false);
-			if (vector_attach(v, out, &e) < 0)
-				log_warn("%s", e.text);
+			continue;
+		}
+		vector_watch(v, false);
+		if (vector_stage(&s, v, out, &e) < 0) {
+			log_guest(&r->no_route, "%s", e.text);
+			vector_block(v);
 		}
 	}
-	/* Each was given a message that KVM takes, so only want of memory can stand against it. */
-	if (moved && irq_route_commit(r, &e) < 0)
-		log_warn("%s", e.text);
+	if (vector_stages_end(r, &s, &e) < 0) {
+		log_guest(&r->no_route, "%s", e.text);
+		for (struct irq_vector *v = s.first; v; v = v->stage_next) {
+			/* With no irqfd each signal is a request, which tries again. */
+			if (!v->attached)
+				vector_watch(v, true);
+		}
+	}
 	pthread_mutex_unlock(&r->lock);
 }

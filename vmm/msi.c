@@ -26,11 +26,11 @@ struct msi {
 	struct irq_vector *vec[MSI_MAX];
 };
 
-static void msi_complain(struct msi *m, const char *what, const char *why)
+static void msi_complain(struct msi *m, unsigned int n, const char *what, const char *why)
 {
-	m->errors++;
-	log_guest(&m->limit, "00:%02x.%u: MSI stays masked: %s: %s", m->rid >> 3 & 31, m->rid & 7,
-		what, why);
+	m->errors += n;
+	log_guest(&m->limit, "00:%02x.%u: MSI stays masked (vectors: %u): %s: %s", m->rid >> 3 & 31,
+		m->rid & 7, n, what, why);
 }
 
 static void vectors_free(struct msi *m)
@@ -66,7 +66,7 @@ static void msi_enable(struct msi *m, unsigned int count)
 		if (irq_vector_create(m->router, m->rid, &e, &m->vec[i]) < 0) {
 			m->vec[i] = NULL;
 			vectors_free(m);
-			msi_complain(m, "create", e.text);
+			msi_complain(m, count, "create", e.text);
 			return;
 		}
 		fds[i] = irq_vector_fd(m->vec[i]);
@@ -77,7 +77,7 @@ static void msi_enable(struct msi *m, unsigned int count)
 		if (m->ops.disarm)
 			m->ops.disarm(m->ops.ctx);
 		vectors_free(m);
-		msi_complain(m, "arm", strerror(-r));
+		msi_complain(m, count, "arm", strerror(-r));
 		return;
 	}
 	m->count = count;
@@ -90,26 +90,34 @@ static void vector_mask(struct msi *m, unsigned int i)
 	m->live &= ~(1u << i);
 }
 
-static void vector_sync(struct msi *m, unsigned int i, struct irq_msi msg, bool masked)
+/* All unmasked vectors get their messages, by one commit of routes. */
+static void vectors_start(struct msi *m, uint64_t addr, uint16_t data, uint32_t mask)
 {
+	struct irq_batch batch;
 	struct err e = {0};
+	uint32_t failed = 0;
 
-	if (masked) {
-		vector_mask(m, i);
-		return;
+	irq_batch_begin(m->router, &batch);
+	for (unsigned int i = 0; i < m->count; i++) {
+		if (mask >> i & 1)
+			vector_mask(m, i);
+		else
+			/* PCI 3.0 §6.8.1.3: its number goes into the low bits of the data. */
+			irq_batch_add(&batch, m->vec[i],
+				(struct irq_msi){addr, ((uint32_t)data & ~(m->count - 1)) | i});
 	}
-	if (irq_vector_set(m->vec[i], msg, &e) < 0) {
-		/* The old message would raise an interrupt the guest has given away. */
-		vector_mask(m, i);
-		msi_complain(m, "route", e.text);
-		return;
-	}
-	if (m->live >> i & 1)
-		return;
-	if (irq_vector_unmask(m->vec[i], &e) < 0)
-		msi_complain(m, "unmask", e.text);
-	else
+	irq_batch_end(&batch, &e);
+	for (unsigned int i = 0; i < m->count; i++) {
+		if (mask >> i & 1)
+			continue;
 		m->live |= 1u << i;
+		if (irq_vector_masked(m->vec[i])) {
+			m->live &= ~(1u << i);
+			failed++;
+		}
+	}
+	if (failed)
+		msi_complain(m, failed, "unmask", e.text);
 }
 
 void msi_update(
@@ -124,10 +132,7 @@ void msi_update(
 		msi_disable(m);
 	if (enable && !m->count)
 		msi_enable(m, count);
-	/* PCI 3.0 §6.8.1.3: the device puts the vector's number into the low bits of the data. */
-	for (unsigned int i = 0; i < m->count; i++)
-		vector_sync(m, i, (struct irq_msi){addr, ((uint32_t)data & ~(count - 1)) | i},
-			mask >> i & 1);
+	vectors_start(m, addr, data, mask);
 	pthread_mutex_unlock(&m->lock);
 }
 

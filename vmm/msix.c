@@ -70,11 +70,18 @@ static void bit_put(uint64_t *map, unsigned int i, bool on)
 			_left && ((i) = _w * 64 + (unsigned int)__builtin_ctzll(_left), true); \
 			_left &= _left - 1)
 
-static void msix_complain(struct msix *m, unsigned int i, const char *what, const char *why)
+/* @n vectors, of which @i is the first. */
+static void msix_complain(
+	struct msix *m, unsigned int i, unsigned int n, const char *what, const char *why)
 {
-	m->errors++;
-	log_guest(&m->limit, "00:%02x.%u: MSI-X vector %u stays masked: %s: %s", m->rid >> 3 & 31,
-		m->rid & 7, i, what, why);
+	m->errors += n;
+	if (n == 1)
+		log_guest(&m->limit, "00:%02x.%u: MSI-X vector %u stays masked: %s: %s",
+			m->rid >> 3 & 31, m->rid & 7, i, what, why);
+	else
+		log_guest(&m->limit,
+			"00:%02x.%u: %u MSI-X vectors stay masked, %u is the first: %s: %s",
+			m->rid >> 3 & 31, m->rid & 7, n, i, what, why);
 }
 
 /* Tell the owner of the fds as they are now. @i: the vector it is for, for the message. */
@@ -89,19 +96,17 @@ static void msix_arm(struct msix *m, unsigned int i)
 		r = m->ops.arm(m->ops.ctx, m->n, m->fds);
 	m->armed = r == 0;
 	if (r < 0)
-		msix_complain(m, i, "arm", strerror(-r));
+		msix_complain(m, i, 1, "arm", strerror(-r));
 }
 
-static void entry_make(struct msix *m, unsigned int i)
+/* Returns whether there is a vector now. */
+static bool entry_make(struct msix *m, unsigned int i, struct err *e)
 {
-	struct err e = {0};
-
 	if (m->entry[i].vec)
-		return;
-	if (irq_vector_create(m->router, m->rid, &e, &m->entry[i].vec) < 0) {
+		return true;
+	if (irq_vector_create(m->router, m->rid, e, &m->entry[i].vec) < 0) {
 		m->entry[i].vec = NULL;
-		msix_complain(m, i, "create", e.text);
-		return;
+		return false;
 	}
 	bit_put(m->made, i, true);
 	m->fds[i] = irq_vector_fd(m->entry[i].vec);
@@ -110,6 +115,25 @@ static void entry_make(struct msix *m, unsigned int i)
 		bit_put(m->early, i, false);
 		irq_vector_fire(m->entry[i].vec);
 	}
+	return true;
+}
+
+/* Make the vectors of @map that are not there yet. */
+static void entries_make(struct msix *m, const uint64_t *map)
+{
+	unsigned int i, first = 0, failed = 0;
+	struct err e = {0};
+
+	for_each_bit(i, map)
+	{
+		/* After a failure the others would fail alike: one reason is told, with their number. */
+		if (entry_make(m, i, failed ? NULL : &e))
+			continue;
+		if (!failed++)
+			first = i;
+	}
+	if (failed)
+		msix_complain(m, first, failed, "create", e.text);
 }
 
 static void entry_stop(struct msix *m, unsigned int i)
@@ -120,42 +144,65 @@ static void entry_stop(struct msix *m, unsigned int i)
 	bit_put(m->live, i, false);
 }
 
-/* Give the vector its message and unmask it. It is made and the owner has its fd. */
-static void entry_start(struct msix *m, unsigned int i)
+/*
+ * Give the vectors of @map their messages and unmask them: one commit of routes for all. The owner
+ * has the fds of those that are made; a live one was armed before, so that another's failure to arm
+ * does not stop it.
+ */
+static void entries_start(struct msix *m, const uint64_t *map)
 {
-	struct msix_entry *en = &m->entry[i];
-	struct irq_msi msg = {
-		.addr = (uint64_t)en->word[WORD_ADDR_HI] << 32 | en->word[WORD_ADDR_LO],
-		.data = en->word[WORD_DATA],
-	};
+	unsigned int i, first = 0, failed = 0;
+	struct irq_batch batch;
 	struct err e = {0};
 
-	if (irq_vector_set(en->vec, msg, &e) < 0) {
-		/* The old message would raise an interrupt the guest has given away. */
-		entry_stop(m, i);
-		msix_complain(m, i, "route", e.text);
-		return;
+	irq_batch_begin(m->router, &batch);
+	for_each_bit(i, map)
+	{
+		const struct msix_entry *en = &m->entry[i];
+
+		if (en->vec && (m->armed || bit_test(m->live, i)))
+			irq_batch_add(&batch, en->vec,
+				(struct irq_msi){
+					.addr = (uint64_t)en->word[WORD_ADDR_HI] << 32 |
+						en->word[WORD_ADDR_LO],
+					.data = en->word[WORD_DATA],
+				});
 	}
-	if (bit_test(m->live, i))
-		return;
-	if (irq_vector_unmask(en->vec, &e) < 0)
-		msix_complain(m, i, "unmask", e.text);
-	else
-		bit_put(m->live, i, true);
+	irq_batch_end(&batch, &e);
+	for_each_bit(i, map)
+	{
+		const struct msix_entry *en = &m->entry[i];
+		bool live = en->vec && !irq_vector_masked(en->vec);
+
+		bit_put(m->live, i, live);
+		if (live || !en->vec || !m->armed)
+			continue;
+		if (!failed++)
+			first = i;
+	}
+	if (failed)
+		msix_complain(m, first, failed, "unmask", e.text);
+}
+
+/* Bring the vectors of @map, which are all unmasked and enabled, in step with their entries. */
+static void entries_sync(struct msix *m, const uint64_t *map, unsigned int first)
+{
+	entries_make(m, map);
+	msix_arm(m, first);
+	entries_start(m, map);
 }
 
 /* Bring vector @i in step with its entry. */
 static void entry_sync(struct msix *m, unsigned int i)
 {
+	uint64_t map[BITMAP_LEN] = {0};
+
 	if (!m->enabled || m->fmask || !bit_test(m->unmasked, i)) {
 		entry_stop(m, i);
 		return;
 	}
-	entry_make(m, i);
-	msix_arm(m, i);
-	/* A live one was armed before: another's failure does not stop it. */
-	if (m->entry[i].vec && (m->armed || bit_test(m->live, i)))
-		entry_start(m, i);
+	bit_put(map, i, true);
+	entries_sync(m, map, i);
 }
 
 static void msix_disable(struct msix *m)
@@ -181,18 +228,13 @@ static void msix_disable(struct msix *m)
 
 static void msix_enable(struct msix *m)
 {
-	unsigned int i;
 
 	m->enabled = true;
-	if (!m->fmask) {
-		/* All vectors first, so that the owner hears of them in one call. */
-		for_each_bit(i, m->unmasked) entry_make(m, i);
-	}
-	msix_arm(m, 0);
+	/* The device's own enable bit follows the guest's, also without a vector. */
 	if (m->fmask)
-		return;
-	for_each_bit(i, m->unmasked) if (m->entry[i].vec && (m->armed || bit_test(m->live, i)))
-		entry_start(m, i);
+		msix_arm(m, 0);
+	else
+		entries_sync(m, m->unmasked, 0);
 }
 
 void msix_control(struct msix *m, uint16_t ctl)

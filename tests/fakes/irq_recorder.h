@@ -13,7 +13,7 @@
 #include "irqremap/irqremap.h"
 
 #define IRQ_RECORDER_GSIS 4096
-#define IRQ_RECORDER_MSIS 1024
+#define IRQ_RECORDER_MSIS 4096
 #define IRQ_RECORDER_FDS  4096
 
 struct irq_recorder {

@@ -323,6 +323,36 @@ START_TEST(one_invalidation_of_many_is_one_commit)
 }
 END_TEST
 
+/* As when the guest turns its driver on before it fills the table. */
+START_TEST(one_invalidation_that_allows_many_is_one_commit)
+{
+	struct irq_vector *v[64];
+
+	remap_on(EIME);
+	for (unsigned int i = 0; i < 64; i++)
+		v[i] = vector_of(request(i));
+	irq_recorder_clear(&rec);
+	for (unsigned int i = 0; i < 64; i++)
+		entry_set(i, (uint8_t)(0x40 + i), 1);
+	iec_global();
+	ck_calls(1, 64, 0);
+	/* Refused: the old routes stay, in KVM and in the book, and the next one tries again. */
+	for (unsigned int i = 0; i < 64; i++)
+		entry_set(i, (uint8_t)(0x40 + i), 2);
+	rec.fail_at = 1;
+	iec_global();
+	ck_calls(1, 0, 0);
+	ck_assert_uint_eq(rec.route[rec.attached[0].gsi].addr, 0xfee01000);
+	rec.fail_at = 0;
+	iec_global();
+	ck_calls(1, 0, 0);
+	for (unsigned int i = 0; i < 64; i++) {
+		ck_assert_uint_eq(rec.route[rec.attached[0].gsi].addr, 0xfee02000);
+		irq_vector_destroy(v[i]);
+	}
+}
+END_TEST
+
 START_TEST(blocked_vector_records_a_fault_each_time_and_works_when_it_is_allowed)
 {
 	struct irq_vector *v;
@@ -952,6 +982,32 @@ START_TEST(invalidation_moves_pins_and_delivers_what_was_blocked)
 }
 END_TEST
 
+START_TEST(one_invalidation_of_many_pins_is_one_commit)
+{
+	remap_on(EIME);
+	for (unsigned int pin = 16; pin < 24; pin++) {
+		entry_put(pin, 1 | 1 << 4 | (0x60ull + pin) << 16 | 3ull << 32, 0);
+		pin_put(pin, rte_request(pin, 0x8060 + pin));
+	}
+	ck_assert_uint_eq(rec.n_routes, 8);
+	irq_recorder_clear(&rec);
+	for (unsigned int pin = 16; pin < 24; pin++)
+		entry_put(pin, 1 | 1 << 4 | (0x60ull + pin) << 16 | 4ull << 32, 0);
+	/* A refused one leaves the old routes; the pins wait for the next try. */
+	rec.fail_at = 1;
+	iec_global();
+	ck_assert_uint_eq(rec.routes_set, 1);
+	ck_assert_uint_eq(rec.route[16].addr, 0xfee03000);
+	rec.fail_at = 0;
+	irq_recorder_clear(&rec);
+	iec_global();
+	ck_assert_uint_eq(rec.routes_set, 1);
+	for (unsigned int pin = 16; pin < 24; pin++)
+		ck_assert_uint_eq(rec.route[pin].addr, 0xfee04000);
+	ck_assert_uint_eq(rec.n_routes, 8);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("irqremap-vtd");
@@ -969,6 +1025,8 @@ int main(void)
 	tcase_add_test(t, messages_pass_untouched_while_it_is_off);
 	tcase_add_test(t, entry_decides_where_a_vector_goes);
 	tcase_add_test(t, one_invalidation_of_many_is_one_commit);
+	tcase_add_test(t, one_invalidation_that_allows_many_is_one_commit);
+	tcase_add_test(t, one_invalidation_of_many_pins_is_one_commit);
 	tcase_add_test(t, blocked_vector_records_a_fault_each_time_and_works_when_it_is_allowed);
 	tcase_add_test(t, vector_stops_when_its_entry_goes);
 	tcase_add_test(t, fault_processing_disabled_blocks_in_silence);

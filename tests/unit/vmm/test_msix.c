@@ -523,7 +523,7 @@ START_TEST(msi_arm_failure_is_retried)
 
 	own.fail_at = 1;
 	msi_update(m, true, ADDR(0), 0x40, 2, 0);
-	ck_assert_uint_eq(msi_errors(m), 1);
+	ck_assert_uint_eq(msi_errors(m), 2);
 	ck_assert_uint_eq(rec.n_attached, 0);
 	msi_fire(m, 0);
 	msi_update(m, true, ADDR(0), 0x40, 2, 0);
