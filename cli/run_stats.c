@@ -197,6 +197,7 @@ static json_t *assigned_json(const struct guest *g, uint64_t *irqfd)
 		json_object_set_new(o, "isolation",
 			json_string(vfm_status_name(run_lease_isolation(g->leases, i))));
 		json_object_set_new(o, "leased", json_boolean(run_lease_held(g->leases, i)));
+		put(o, "vectors_silent", s.vectors_silent);
 		json_array_append_new(list, o);
 		*irqfd += s.host_irqs > s.user_irqs ? s.host_irqs - s.user_irqs : 0;
 	}
@@ -327,6 +328,7 @@ static json_t *stats_json(struct guest *g, const char *end, int status)
 	put(o, "own", irq.sent);
 	json_object_set_new(root, "remap", remap_json(g));
 	put(o, "routes", irq.routes);
+	put(o, "routes_refused", irq.refused);
 	put(o, "route_commits", irq.route_commits);
 	put(o, "irqfd_calls", irq.irqfd_calls);
 	json_object_set_new(root, "interrupts", o);

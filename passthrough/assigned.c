@@ -269,5 +269,5 @@ void assigned_stats(struct assigned *a, struct assigned_stats *ret)
 	};
 	for (unsigned int i = 0; i < ASSIGNED_SIGNALS; i++)
 		ret->signals[i] = atomic_load_explicit(&a->signal[i].count, memory_order_relaxed);
-	vectors_stats(a, &ret->vectors_armed, &ret->host_irqs);
+	vectors_stats(a, ret);
 }

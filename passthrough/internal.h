@@ -107,8 +107,9 @@ void bars_write(struct assigned *a, unsigned int bar, uint64_t off, unsigned int
 
 struct vectors {
 	pthread_mutex_t lock;
-	int index;          /* VFIO_PCI_INTX_IRQ_INDEX, _MSI_, _MSIX_, or -1: nothing armed */
-	unsigned int armed; /* MSI, MSI-X: vectors [0, armed) are armed with fds[] */
+	int index;           /* VFIO_PCI_INTX_IRQ_INDEX, _MSI_, _MSIX_, or -1: nothing armed */
+	unsigned int armed;  /* MSI, MSI-X: vectors [0, armed) are armed with fds[] */
+	unsigned int silent; /* of the guest's, vectors that the host had no interrupt for */
 	int *fds;
 	unsigned int max; /* room in fds */
 	uint64_t past;    /* interrupts the host counted before the last disarm */
@@ -127,7 +128,8 @@ void vectors_disarm(struct assigned *a);
 /* As after power-on: MSI and MSI-X disarmed, INTx armed anew. */
 void vectors_reset(struct assigned *a);
 void vectors_finish(struct assigned *a);
-void vectors_stats(struct assigned *a, unsigned int *ret_armed, uint64_t *ret_host_irqs);
+/* Fills vectors_armed, vectors_silent and host_irqs. */
+void vectors_stats(struct assigned *a, struct assigned_stats *ret);
 /*
  * Sum the interrupts of lines that name a vfio-msi, vfio-msix or vfio-intx interrupt of @bdf in
  * text of the form of /proc/interrupts.

@@ -61,7 +61,8 @@ struct assigned_stats {
 	 * eventfd, and KVM delivers it at the unmask.
 	 */
 	uint64_t user_irqs;
-	unsigned int vectors_armed; /* with an eventfd of the guest's */
+	unsigned int vectors_armed;  /* with an eventfd of the guest's */
+	unsigned int vectors_silent; /* MSI-X, the guest's that the host had no interrupt for */
 };
 
 struct assigned;

@@ -80,7 +80,7 @@ static uint64_t host_irqs(const struct assigned *a)
 	return sum;
 }
 
-void vectors_stats(struct assigned *a, unsigned int *ret_armed, uint64_t *ret_host_irqs)
+void vectors_stats(struct assigned *a, struct assigned_stats *ret)
 {
 	struct vectors *v = &a->vec;
 	unsigned int armed = 0;
@@ -88,8 +88,9 @@ void vectors_stats(struct assigned *a, unsigned int *ret_armed, uint64_t *ret_ho
 	pthread_mutex_lock(&v->lock);
 	for (unsigned int i = 0; i < v->armed; i++)
 		armed += v->fds[i] >= 0;
-	*ret_armed = v->index == VFIO_PCI_INTX_IRQ_INDEX ? 1 : armed;
-	*ret_host_irqs = v->past + (v->index >= 0 ? host_irqs(a) : 0);
+	ret->vectors_armed = v->index == VFIO_PCI_INTX_IRQ_INDEX ? 1 : armed;
+	ret->vectors_silent = v->silent;
+	ret->host_irqs = v->past + (v->index >= 0 ? host_irqs(a) : 0);
 	pthread_mutex_unlock(&v->lock);
 }
 
@@ -109,6 +110,7 @@ static void disarm_locked(struct assigned *a)
 		intx_drop(a);
 	v->index = -1;
 	v->armed = 0;
+	v->silent = 0;
 }
 
 /* The vectors the guest uses now: up to the last with an fd, one at least, so that the device's own
@@ -120,18 +122,68 @@ static unsigned int used(unsigned int count, const int *fds)
 	return count;
 }
 
-static int arm_first(struct assigned *a, int index, unsigned int n, const int *fds, struct err *e)
+/* The kernel has taken @fds for vectors [start, start + n). */
+static void armed(struct vectors *v, unsigned int start, unsigned int n, const int *fds)
+{
+	/* What lies in between is not used by the guest and not allocated in the kernel. */
+	for (; v->armed < start; v->armed++)
+		v->fds[v->armed] = -1;
+	memcpy(v->fds + start, fds, n * sizeof(*fds));
+	if (v->armed < start + n)
+		v->armed = start + n;
+}
+
+/*
+ * Of vectors [start, start + n), as many from the front as the host has interrupts for. Allocating
+ * them reserves none: the kernel looks for a place on a processor when it is given the eventfd, and
+ * then refuses the whole range. MSI is a block and goes together.
+ */
+static int arm_range(
+	struct assigned *a, unsigned int start, unsigned int n, const int *fds, struct err *e)
 {
 	struct vectors *v = &a->vec;
 	int r;
 
-	r = vdev_irq_arm(a->dev, (unsigned int)index, 0, n, fds, e);
+	r = vdev_irq_arm(a->dev, (unsigned int)v->index, start, n, fds + start, e);
+	if (r == 0)
+		armed(v, start, n, fds + start);
+	if (r != -ENOSPC || n == 1 || v->index != VFIO_PCI_MSIX_IRQ_INDEX)
+		return r;
+	r = arm_range(a, start, n / 2, fds, e);
+	return r < 0 ? r : arm_range(a, start + n / 2, n - n / 2, fds, e);
+}
+
+/* Make the device use @index, with @n vectors and the eventfds of @fds, of which @need are used. */
+static int arm_first(struct assigned *a, int index, unsigned int n, unsigned int need,
+	const int *fds, struct err *e)
+{
+	struct vectors *v = &a->vec;
+	unsigned int offer;
+	int r;
+
+	r = vdev_irq_arm_offer(a->dev, (unsigned int)index, 0, n, fds, e, &offer);
+	/* Fewer than asked for, and by the time it is asked again, perhaps fewer than that. */
+	while (r == -ENOSPC && offer && offer < n &&
+		(need <= offer || index == VFIO_PCI_MSIX_IRQ_INDEX)) {
+		n = need < offer ? need : offer;
+		r = vdev_irq_arm_offer(a->dev, (unsigned int)index, 0, n, fds, e, &offer);
+	}
+	if (r == 0) {
+		v->index = index;
+		armed(v, 0, n, fds);
+		return 0;
+	}
+	if (r != -ENOSPC || offer || index != VFIO_PCI_MSIX_IRQ_INDEX)
+		return r;
+	/* Silent ones first: they are allocated, and the device's enable bit follows the guest's. */
+	for (unsigned int i = 0; i < n; i++)
+		v->fds[i] = -1;
+	r = vdev_irq_arm(a->dev, (unsigned int)index, 0, n, v->fds, e);
 	if (r < 0)
 		return r;
 	v->index = index;
 	v->armed = n;
-	memcpy(v->fds, fds, n * sizeof(*fds));
-	return 0;
+	return arm_range(a, 0, n, fds, e);
 }
 
 /*
@@ -142,14 +194,8 @@ static int arm_all(struct assigned *a, int index, unsigned int count, const int 
 	struct err *e)
 {
 	unsigned int need = used(count, fds);
-	int r;
 
-	if (!fixed)
-		return arm_first(a, index, need, fds, e);
-	r = arm_first(a, index, count, fds, e);
-	if (r == -ENOSPC && need < count)
-		r = arm_first(a, index, need, fds, e);
-	return r;
+	return arm_first(a, index, fixed ? count : need, need, fds, e);
 }
 
 static bool changed(const struct vectors *v, unsigned int i, const int *fds)
@@ -157,11 +203,31 @@ static bool changed(const struct vectors *v, unsigned int i, const int *fds)
 	return i < v->armed ? fds[i] != v->fds[i] : fds[i] >= 0;
 }
 
-/* Some are armed: tell the kernel of the fds that are new, runs of neighbours in one call. */
+/*
+ * The end of the run of vectors from @i that one call can tell the kernel of. It goes over silent
+ * ones, but not over those in use: the kernel would take them down and make them anew.
+ */
+static unsigned int run_end(
+	const struct vectors *v, unsigned int i, unsigned int limit, const int *fds)
+{
+	unsigned int end = i + 1;
+
+	for (unsigned int j = end; j < limit; j++) {
+		if (changed(v, j, fds))
+			end = j + 1;
+		else if (fds[j] >= 0)
+			break;
+	}
+	return end;
+}
+
+/* Some are armed: tell the kernel of the fds that are new, in runs. */
 static int arm_changed(
 	struct assigned *a, unsigned int count, const int *fds, bool fixed, struct err *e)
 {
 	struct vectors *v = &a->vec;
+	/* Where the host had no more before, one is tried before many. */
+	bool probe = v->silent;
 	unsigned int end;
 	int r;
 
@@ -171,23 +237,38 @@ static int arm_changed(
 			continue;
 		if (fixed && i >= v->armed) {
 			int index = v->index;
+			unsigned int need = used(count, fds);
 
 			disarm_locked(a);
-			return arm_first(a, index, used(count, fds), fds, e);
+			return arm_first(a, index, need, need, fds, e);
 		}
-		while (end < count && changed(v, end, fds) && !(fixed && end == v->armed))
-			end++;
-		r = vdev_irq_arm(a->dev, (unsigned int)v->index, i, end - i, fds + i, e);
+		if (!probe)
+			end = run_end(v, i, fixed ? v->armed : count, fds);
+		probe = false;
+		r = arm_range(a, i, end - i, fds, e);
 		if (r < 0)
 			return r;
-		/* What lies in between is not used by the guest and not allocated in the kernel. */
-		for (; v->armed < i; v->armed++)
-			v->fds[v->armed] = -1;
-		memcpy(v->fds + i, fds + i, (end - i) * sizeof(*fds));
-		if (v->armed < end)
-			v->armed = end;
 	}
 	return 0;
+}
+
+/* Vectors of the guest's that the host has no interrupt for. They are as on hardware that fires none. */
+static void count_silent(struct assigned *a, unsigned int count, const int *fds)
+{
+	struct vectors *v = &a->vec;
+	unsigned int n = 0, wanted = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		wanted += fds[i] >= 0;
+		n += fds[i] >= 0 && (i >= v->armed || v->fds[i] < 0);
+	}
+	if (n > v->silent)
+		log_guest(&a->limit,
+			"%s: the host has no interrupts left for %u of the %u MSI-X vectors the "
+			"guest uses: they stay silent; let it use fewer queues, give the host more "
+			"processors (each has about 200), or free other devices",
+			a->name, n, wanted);
+	v->silent = n;
 }
 
 static int vectors_arm(void *ctx, unsigned int count, const int *fds)
@@ -213,6 +294,10 @@ static int vectors_arm(void *ctx, unsigned int count, const int *fds)
 		r = arm_all(a, k->index, count, fds, fixed, &e);
 	else
 		r = arm_changed(a, count, fds, fixed, &e);
+	if (k->index == VFIO_PCI_MSIX_IRQ_INDEX && v->index >= 0 && (r == 0 || r == -ENOSPC)) {
+		count_silent(a, count, fds);
+		r = 0;
+	}
 	pthread_mutex_unlock(&v->lock);
 	if (r < 0)
 		log_guest(&a->limit, "%s", e.text);

@@ -101,24 +101,35 @@ static int irq_set_fds(struct vdev *d, uint32_t action, unsigned int index, unsi
 	return d->sys->ioctl(d->sys->ctx, d->at.fd, VFIO_DEVICE_SET_IRQS, set);
 }
 
-int vdev_irq_arm(struct vdev *d, unsigned int index, unsigned int start, unsigned int count,
-	const int *fds, struct err *e)
+int vdev_irq_arm_offer(struct vdev *d, unsigned int index, unsigned int start, unsigned int count,
+	const int *fds, struct err *e, unsigned int *ret_offer)
 {
 	int r = irq_check(d, index, start, count, e);
 
+	*ret_offer = 0;
 	if (r < 0)
 		return r;
 	r = irq_set_fds(d, VFIO_IRQ_SET_ACTION_TRIGGER, index, start, count, fds);
 	/* For MSI and MSI-X a positive answer is the number of vectors it could get instead. */
-	if (r > 0)
+	if (r > 0) {
+		*ret_offer = (unsigned int)r;
 		return err_set(e, ENOSPC,
 			"%s: the host has no %u %s vectors left for it, it would give %d", d->name,
 			start + count, irq_names[index], r);
+	}
 	if (r < 0)
 		return err_sys(e, -r, "%s: arm %s vectors [%u, +%u)", d->name, irq_names[index],
 			start, count);
 	d->armed[index] = true;
 	return 0;
+}
+
+int vdev_irq_arm(struct vdev *d, unsigned int index, unsigned int start, unsigned int count,
+	const int *fds, struct err *e)
+{
+	unsigned int offer;
+
+	return vdev_irq_arm_offer(d, index, start, count, fds, e, &offer);
 }
 
 int vdev_irq_unmask_fd(struct vdev *d, int fd, struct err *e)

@@ -211,6 +211,9 @@ int vdev_irq(const struct vdev *d, unsigned int index, struct vdev_irq *ret);
  */
 int vdev_irq_arm(struct vdev *d, unsigned int index, unsigned int start, unsigned int count,
 	const int *fds, struct err *e);
+/* As above; with -ENOSPC, @ret_offer is the number of vectors the kernel would give, 0: it says none. */
+int vdev_irq_arm_offer(struct vdev *d, unsigned int index, unsigned int start, unsigned int count,
+	const int *fds, struct err *e, unsigned int *ret_offer);
 /* Disarm all vectors of @index. Disarming what is not armed is no error. */
 int vdev_irq_disarm(struct vdev *d, unsigned int index, struct err *e);
 /* Kernel-side loopback: fire the eventfds of [start, start+count) as the device would. */

@@ -125,6 +125,33 @@ static ssize_t host_pwrite(void *ctx, int fd, const void *buf, size_t len, uint6
 	return (ssize_t)len;
 }
 
+/* vfio_msi_set_block(): each takes an interrupt of the host's; one that fails takes all down. */
+static int fds_set(struct host *h, const struct vfio_irq_set *s)
+{
+	unsigned int live = 0;
+	int fd;
+
+	for (unsigned int i = 0; i < h->armed; i++)
+		live += h->fds[i] >= 0;
+	for (unsigned int i = 0; i < s->count; i++) {
+		int *have = &h->fds[s->start + i];
+
+		memcpy(&fd, s->data + i * 4, 4);
+		if (s->start + i < h->armed && *have >= 0) {
+			rule(fd != *have, "vector %u made anew with the same eventfd",
+				s->start + i);
+			live--;
+		}
+		*have = fd;
+		if (fd >= 0 && ++live > h->host_irqs && h->host_irqs) {
+			for (unsigned int k = 0; k < s->count; k++)
+				h->fds[s->start + k] = -1;
+			return -ENOSPC;
+		}
+	}
+	return 0;
+}
+
 static int irqs_set(struct host *h, const struct vfio_irq_set *s)
 {
 	if (s->flags & VFIO_IRQ_SET_ACTION_UNMASK && s->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
@@ -150,8 +177,9 @@ static int irqs_set(struct host *h, const struct vfio_irq_set *s)
 		return (int)h->offer;
 	rule(h->armed_index < 0 || h->dynamic || s->start + s->count <= h->armed,
 		"grown to %u vectors from %u", s->start + s->count, h->armed);
-	for (unsigned int i = 0; i < s->count; i++)
-		memcpy(&h->fds[s->start + i], s->data + i * 4, 4);
+	h->irq_calls++;
+	if (fds_set(h, s) < 0)
+		return -ENOSPC;
 	if (s->start + s->count > h->armed)
 		h->armed = s->start + s->count;
 	h->armed_index = (int)s->index;

@@ -71,8 +71,10 @@ struct host {
 	int unmask_fd;   /* of INTx */
 	unsigned int armed;
 	int fds[MSIX_MAX];
-	bool dynamic;       /* MSI-X vectors may be added while armed */
-	unsigned int offer; /* vectors the host has; 0 = enough */
+	bool dynamic;           /* MSI-X vectors may be added while armed */
+	unsigned int offer;     /* vectors the host allocates; 0 = enough */
+	unsigned int host_irqs; /* vectors the host can give eventfds; 0 = enough */
+	unsigned int irq_calls; /* attempts to give vectors eventfds */
 };
 
 /* The host's /sys and /proc in a temporary directory, whose name comes in @root. */
