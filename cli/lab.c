@@ -23,6 +23,7 @@ enum {
 	OPT_IOMMU,
 	OPT_NIC,
 	OPT_NVME,
+	OPT_NVME_VECTORS,
 	OPT_BRIDGED,
 	OPT_NO_ACS,
 	OPT_SHARE,
@@ -41,6 +42,8 @@ static const struct argp_option machine_options[] = {
 	{"iommu", OPT_IOMMU, "KIND", 0, "vtd (default), vtd-eim, vtd-noir, amd or none", 0},
 	{"nic", OPT_NIC, "MODEL", 0, "Add a NIC: igb, e1000 or e1000e; may be repeated", 0},
 	{"nvme-vfs", OPT_NVME, "N", 0, "Add an NVMe controller with N virtual functions", 0},
+	{"nvme-vectors", OPT_NVME_VECTORS, "N", 0,
+		"Give the NVMe controller N MSI-X vectors; it is added if there is none", 0},
 	{"bridged", OPT_BRIDGED, "N", 0,
 		"Add N e1000 NICs behind one conventional PCI bridge: one IOMMU group for all", 0},
 	{"no-acs", OPT_NO_ACS, NULL, 0,
@@ -132,6 +135,9 @@ static error_t option_parse(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_NVME:
 		cfg->nvme_vfs = number_parse(state, "--nvme-vfs", arg, 1, LAB_VFS_MAX);
+		break;
+	case OPT_NVME_VECTORS:
+		cfg->nvme_vectors = number_parse(state, "--nvme-vectors", arg, 1, LAB_VECTORS_MAX);
 		break;
 	case OPT_BRIDGED:
 		cfg->nr_bridged = number_parse(state, "--bridged", arg, 1, LAB_BRIDGE_MAX);

@@ -44,10 +44,10 @@ int hotplug_command(const struct lab_config *cfg, const char *request, char **re
 		if (!strcmp(name, nic))
 			break;
 	}
-	if (i == cfg->nr_nics && (strcmp(name, "nvme0") || !cfg->nvme_vfs))
+	if (i == cfg->nr_nics && (strcmp(name, "nvme0") || !lab_has_nvme(cfg)))
 		return err_set(e, EINVAL,
 			"this lab has no device '%.40s': there are %zu, nic0 up%s", name,
-			cfg->nr_nics, cfg->nvme_vfs ? ", and nvme0" : "");
+			cfg->nr_nics, lab_has_nvme(cfg) ? ", and nvme0" : "");
 	if (i == cfg->nr_nics && plug)
 		return err_set(e, EINVAL, "nvme0 cannot be plugged again");
 	if (plug)

@@ -23,6 +23,7 @@
 /* printf format of the address of NIC number n, with n + 1. */
 #define LAB_MAC_FORMAT "52:54:00:4c:ab:%02x"
 
+#define LAB_VECTORS_MAX    2048
 #define LAB_MEMORY_MIN_MIB 512
 /*
  * q35 puts RAM from here on above 4 GiB; the firmware then puts BARs there as well, and QEMU 10.0
@@ -45,7 +46,8 @@ struct lab_config {
 	enum lab_iommu iommu;
 	enum lab_nic nics[LAB_NICS_MAX];
 	size_t nr_nics;
-	unsigned nvme_vfs;                  /* 0: no NVMe controller */
+	unsigned nvme_vfs;                  /* with nvme_vectors 0, too: no NVMe controller */
+	unsigned nvme_vectors;              /* MSI-X vectors of it, 0: QEMU's number */
 	unsigned nr_bridged;                /* e1000 NICs behind one conventional PCI bridge */
 	bool no_acs;                        /* root ports without access control services */
 	const char *shares[LAB_SHARES_MAX]; /* absolute directories of L0, writable in L1 */
@@ -58,6 +60,11 @@ struct lab_config {
 	bool tty;            /* give the command a terminal: the caller's, raw */
 	char *const *command;
 };
+
+static inline bool lab_has_nvme(const struct lab_config *cfg)
+{
+	return cfg->nvme_vfs || cfg->nvme_vectors;
+}
 
 /* Names as on the command line, in the order of the enums, ending with NULL. */
 extern const char *const lab_iommu_names[];

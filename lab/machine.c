@@ -132,6 +132,7 @@ static void bridge_add(struct strv *s, int *r, const struct lab_config *cfg, uns
 static void nvme_add(struct strv *s, int *r, unsigned slot, const struct lab_config *cfg, int disk)
 {
 	unsigned vfs = cfg->nvme_vfs;
+	char vectors[32] = "";
 
 	root_port_add(s, r, slot, !cfg->no_acs);
 	/* A memfd takes no lock of the kind QEMU wants, and nobody else can open it. */
@@ -142,12 +143,14 @@ static void nvme_add(struct strv *s, int *r, unsigned slot, const struct lab_con
 		disk);
 	arg_add(s, r, "-device");
 	arg_add(s, r, "nvme-subsys,id=subsys0");
+	if (cfg->nvme_vectors)
+		snprintf(vectors, sizeof(vectors), ",msix_qsize=%u", cfg->nvme_vectors);
 	/* Each VF needs an admin and an I/O queue pair, and one interrupt. */
 	arg_add(s, r, "-device");
 	arg_add(s, r,
 		"nvme,id=nvme0,serial=viaduct-lab,bus=rp%u,subsys=subsys0,sriov_max_vfs=%u,"
-		"sriov_vq_flexible=%u,sriov_vi_flexible=%u",
-		slot, vfs, vfs * 2, vfs);
+		"sriov_vq_flexible=%u,sriov_vi_flexible=%u%s",
+		slot, vfs, vfs * 2, vfs, vectors);
 	arg_add(s, r, "-device");
 	arg_add(s, r, "nvme-ns,drive=disk,bus=nvme0,nsid=1");
 }
@@ -221,7 +224,7 @@ int machine_argv(const struct lab_config *cfg, const struct machine_files *files
 		snprintf(bus, sizeof(bus), "rp%u", slot);
 		nic_add(&s, &r, slot, cfg->nics[slot], bus);
 	}
-	if (cfg->nvme_vfs)
+	if (lab_has_nvme(cfg))
 		nvme_add(&s, &r, slot++, cfg, files->disk);
 	if (cfg->nr_bridged)
 		bridge_add(&s, &r, cfg, slot);

@@ -263,7 +263,7 @@ static int qemu_start(struct session *s, const char *kernel, const char *initrd,
 	pid_t parent = getpid();
 	int r;
 
-	if (s->cfg->nvme_vfs) {
+	if (lab_has_nvme(s->cfg)) {
 		disk = file_anonymous("lab-disk", DISK_BYTES, e);
 		if (disk < 0)
 			return disk;

@@ -33,7 +33,8 @@ START_TEST(machine_puts_the_iommu_before_every_translated_device)
 		.memory_mib = 1024,
 		.iommu = (enum lab_iommu)_i,
 		.nr_nics = 1,
-		.nvme_vfs = 1};
+		.nvme_vfs = 1,
+		.nvme_vectors = 2048};
 	struct strv s = {0};
 
 	ck_assert_int_eq(machine_argv(&cfg, &files, "qemu", &s), 0);
@@ -61,6 +62,7 @@ START_TEST(machine_gives_each_device_a_port_and_an_address_of_its_own)
 		.memory_mib = 1024,
 		.nr_nics = 3,
 		.nvme_vfs = 4,
+		.nvme_vectors = 2048,
 		.nics = {LAB_NIC_IGB, LAB_NIC_E1000, LAB_NIC_E1000E}};
 	struct strv s = {0};
 
@@ -71,7 +73,8 @@ START_TEST(machine_gives_each_device_a_port_and_an_address_of_its_own)
 	ck_assert_int_gt(
 		arg_find(&s, "e1000e,id=nic2,bus=rp2,netdev=net2,mac=52:54:00:4c:ab:03"), 0);
 	ck_assert_int_gt(arg_find(&s, "nvme,id=nvme0,serial=viaduct-lab,bus=rp3,subsys=subsys0,"
-				      "sriov_max_vfs=4,sriov_vq_flexible=8,sriov_vi_flexible=4"),
+				      "sriov_max_vfs=4,sriov_vq_flexible=8,sriov_vi_flexible=4,"
+				      "msix_qsize=2048"),
 		0);
 	strv_finish(&s);
 }
