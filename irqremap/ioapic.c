@@ -81,6 +81,7 @@ struct ioapic {
 	uint32_t arb;
 	uint32_t line;                          /* pins asserted */
 	uint32_t stale;                         /* pins whose route the kernel has refused so far */
+	uint32_t blocked;                       /* level pins whose fault has been recorded */
 	uint32_t routed;                        /* pins with a route ... */
 	uint8_t routed_vector[IRQ_IOAPIC_PINS]; /* ... of this vector */
 	uint32_t ending;                        /* pins whose listener is being told */
@@ -222,6 +223,24 @@ static bool pin_owes(const struct ioapic *io, unsigned int pin)
 }
 
 /*
+ * A level that the remapping unit blocks asks once, so its fault is recorded once until line or entry
+ * change. It is tried further in silence, as what blocks it may go.
+ */
+static bool level_send(struct ioapic *io, unsigned int pin)
+{
+	uint32_t bit = 1u << pin;
+	struct irq_msi out;
+
+	if (irq_translate(
+		    io->router, io->rid, rte_message(io->rte[pin]), !(io->blocked & bit), &out)) {
+		io->blocked |= bit;
+		return false;
+	}
+	io->blocked &= ~bit;
+	return irq_router_inject(io->router, &out) > 0;
+}
+
+/*
  * Send what level pins owe. What no LAPIC accepted is tried again at the next event, as remote IRR
  * tells acceptance (DS §3.2.4); until then the delivery status reads as "send pending".
  */
@@ -237,7 +256,7 @@ static void pins_service(struct ioapic *io)
 			pin_route(io, pin);
 		if (io->stale & 1u << pin)
 			continue;
-		if (irq_router_send(io->router, io->rid, rte_message(io->rte[pin])) > 0)
+		if (level_send(io, pin))
 			io->rte[pin] |= RTE_REMOTE;
 	}
 }
@@ -277,6 +296,8 @@ void ioapic_set(struct ioapic *io, unsigned int pin, bool level)
 	rte = io->rte[pin];
 	rise = level && !(io->line & bit);
 	io->line = level ? io->line | bit : io->line & ~bit;
+	if (!level)
+		io->blocked &= ~bit;
 	if (rise && !rte_is_level(rte) && rte_sends(rte) && !(rte & RTE_MASKED))
 		irq_router_send(io->router, io->rid, rte_message(rte));
 	ioapic_settle(io, 0);
@@ -372,6 +393,7 @@ static uint32_t reg_write(struct ioapic *io, uint32_t val)
 		rte &= ~RTE_REMOTE;
 	mask = io->rte[pin] & ~rte & RTE_REMOTE;
 	io->rte[pin] = rte;
+	io->blocked &= ~(1u << pin);
 	pin_route(io, pin);
 	return mask ? 1u << pin : 0;
 }
@@ -413,6 +435,7 @@ static void regs_reset(struct ioapic *io)
 	io->sel = 0;
 	io->id = io->arb = 0;
 	io->stale = 0;
+	io->blocked = 0;
 	for (pin = 0; pin < IRQ_IOAPIC_PINS; pin++)
 		io->rte[pin] = RTE_MASKED;
 }

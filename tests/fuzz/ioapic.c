@@ -27,6 +27,7 @@ struct model_pin {
 	bool logical, low, level, masked;
 	bool remote, line;
 	bool telling;
+	bool faulted; /* this assertion, as programmed now */
 	unsigned int told;
 };
 
@@ -97,16 +98,18 @@ static bool model_translate(const struct model *m, const struct model_pin *p, st
 	return e->present && !e->reserved && e->ours;
 }
 
-static bool model_send(struct model *m, const struct model_pin *p)
+static bool model_send(struct model *m, struct model_pin *p)
 {
 	struct irq_msi out;
 
 	if (p->mode == 3 || p->mode == 6 || p->mode == 7)
 		return false;
 	if (!model_translate(m, p, &out)) {
-		m->faults++;
+		m->faults += !p->faulted;
+		p->faulted = pin_level(p);
 		return false;
 	}
+	p->faulted = false;
 	if (m->accepts <= 0)
 		return false;
 	m->msg[m->n_msg++] = out;
@@ -128,6 +131,8 @@ static void model_line(struct model *m, unsigned int i, bool line)
 	bool rise = line && !p->line;
 
 	p->line = line;
+	if (!line)
+		p->faulted = false;
 	if (rise && !pin_level(p) && !p->masked)
 		model_send(m, p);
 	model_retry(m);
@@ -191,6 +196,7 @@ static void model_window_write(struct model *m, uint32_t v)
 		m->id = v >> 24 & 15;
 	if (m->sel >= 16 && m->sel < 16 + 2 * PINS) {
 		p = &m->pin[(m->sel - 16) / 2];
+		p->faulted = false;
 		if (m->sel % 2) {
 			p->dest = v >> 24;
 			p->ext = m->unit ? v >> 16 & 255 : 0;

@@ -965,6 +965,30 @@ START_TEST(level_pin_with_the_same_vector_ends_by_the_lapic)
 }
 END_TEST
 
+/* One request, one fault: other pins' traffic must not fill the records with it. */
+START_TEST(blocked_level_is_one_fault_until_it_is_asserted_anew)
+{
+	struct vtd_stats s;
+
+	remap_on(EIME);
+	pin_put(16, rte_request(2, 0x8061));
+	ioapic_set(io, 16, true);
+	for (unsigned int i = 0; i < 20; i++)
+		ioapic_set(io, 4, i % 2);
+	iec_global();
+	vtd_stats(vtd, &s);
+	ck_assert_uint_eq(s.faults, 1);
+	ck_assert_uint_eq(fault_wait(0), F | 0x22ull << 32 | 0xf0f8);
+	ioapic_set(io, 16, false);
+	ioapic_set(io, 16, true);
+	vtd_stats(vtd, &s);
+	ck_assert_uint_eq(s.faults, 2);
+	pin_put(16, rte_request(3, 0x8061));
+	vtd_stats(vtd, &s);
+	ck_assert_uint_ge(s.faults, 3);
+}
+END_TEST
+
 START_TEST(invalidation_moves_pins_and_delivers_what_was_blocked)
 {
 	remap_on(EIME);
@@ -1054,6 +1078,7 @@ int main(void)
 	tcase_add_test(t, pins_are_remapped_with_the_ioapics_source_id);
 	tcase_add_test(t, level_pin_with_another_vector_ends_by_the_eoi_register);
 	tcase_add_test(t, level_pin_with_the_same_vector_ends_by_the_lapic);
+	tcase_add_test(t, blocked_level_is_one_fault_until_it_is_asserted_anew);
 	tcase_add_test(t, invalidation_moves_pins_and_delivers_what_was_blocked);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
