@@ -109,6 +109,10 @@ if [ -n "$build" ] && command -v objdump >/dev/null; then
 			awk '$0 ~ / O \.t?(data|bss)/ && $0 !~ / \.data\.rel\.ro/ { print $NF }' |
 			grep -vE '^(log_level|dsdt_aml_code|bus_guards|__.*|\.L.*)$')
 	done
+	# Every `viaduct vf` would start with it and its seven libraries: two thirds of a start.
+	if [ -f "$build/cli/viaduct-vf" ] && objdump -p "$build/cli/viaduct-vf" | grep -q 'NEEDED.*libsystemd'; then
+		complain "viaduct-vf: linked with libsystemd, which every command would load"
+	fi
 fi
 
 [ "$broken" = 0 ] && echo "the layers hold"
