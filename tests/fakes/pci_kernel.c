@@ -396,6 +396,8 @@ static int numvfs_store(struct pci_kernel *k, unsigned pf, unsigned n)
 		n = k->knobs->short_count;
 	snprintf(text, sizeof(text), "%u\n", n);
 	putf(k, text, DEV "%s/sriov_numvfs", bdf);
+	if (k->knobs->links_missing)
+		return 0;
 	if (k->knobs->links_delay_ms) {
 		k->knobs->late++;
 		if (fork())

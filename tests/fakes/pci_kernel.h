@@ -86,6 +86,7 @@ struct fake_knobs {
 	pid_t kill_pid;          /* and this one with it: the parent of a child that writes */
 	unsigned short_count;    /* sriov_numvfs makes at most so many; 0 = as many as asked */
 	unsigned links_delay_ms; /* the links come so much later than the write returns */
+	bool links_missing;      /* VFs are counted, but their links never come */
 	_Atomic unsigned late;   /* processes that still bring such links */
 	bool block_numvfs;       /* a write of sriov_numvfs never returns */
 	unsigned vanish_at;      /* the first PF is pulled out at this call */
