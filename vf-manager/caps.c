@@ -328,24 +328,19 @@ int vfm_caps_vf(const struct vfm_caps *f, struct bdf pf, unsigned index, struct 
 	return 0;
 }
 
-int vfm_predict(struct vfm *v, struct bdf pf, unsigned index, struct bdf *ret, struct err *e)
+int vfm_predict_by(
+	const struct vfm_caps *f, struct bdf pf, unsigned index, struct bdf *ret, struct err *e)
 {
 	char name[BDF_STRLEN];
-	struct vfm_caps f;
 	int r;
 
-	/* Where it is already, it need not be guessed. */
-	if (index < MAX_VFS && vf_bdf(v, pf, index, ret) == 0)
-		return 0;
-	r = vfm_caps(v, pf, &f, e);
-	if (r < 0)
-		return r;
 	bdf_format(pf, name);
-	if (f.sriov != VFM_YES)
+	if (f->sriov != VFM_YES)
 		return err_set(e, ENOTSUP, "%s: no SR-IOV here, so it has no VFs", name);
-	if (f.total_vfs && index >= f.total_vfs)
-		return err_set(e, ERANGE, "%s: VF %u: it has %u at most", name, index, f.total_vfs);
-	r = vfm_caps_vf(&f, pf, index, ret);
+	if (f->total_vfs && index >= f->total_vfs)
+		return err_set(
+			e, ERANGE, "%s: VF %u: it has %u at most", name, index, f->total_vfs);
+	r = vfm_caps_vf(f, pf, index, ret);
 	if (r == -ENODATA)
 		return err_set(e, ENODATA,
 			"%s: VF %u: its offset and stride cannot be read, so its address cannot be "
@@ -354,4 +349,16 @@ int vfm_predict(struct vfm *v, struct bdf pf, unsigned index, struct bdf *ret, s
 	if (r == -ERANGE)
 		return err_set(e, ERANGE, "%s: VF %u would be beyond bus ff", name, index);
 	return r;
+}
+
+int vfm_predict(struct vfm *v, struct bdf pf, unsigned index, struct bdf *ret, struct err *e)
+{
+	struct vfm_caps f;
+	int r;
+
+	/* Where it is already, it need not be guessed. */
+	if (index < MAX_VFS && vf_bdf(v, pf, index, ret) == 0)
+		return 0;
+	r = vfm_caps(v, pf, &f, e);
+	return r < 0 ? r : vfm_predict_by(&f, pf, index, ret, e);
 }

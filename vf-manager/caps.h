@@ -73,4 +73,8 @@ int vfm_caps_vf(const struct vfm_caps *f, struct bdf pf, unsigned index, struct 
  */
 int vfm_predict(struct vfm *v, struct bdf pf, unsigned index, struct bdf *ret, struct err *e);
 
+/* The same by capabilities that were read before: where it would be. Same errors, but for -ENODEV. */
+int vfm_predict_by(
+	const struct vfm_caps *f, struct bdf pf, unsigned index, struct bdf *ret, struct err *e);
+
 #endif

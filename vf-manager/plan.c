@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "vf-manager/caps.h"
 #include "vf-manager/plan_make.h"
 #include "vf-manager/usage.h"
 
@@ -46,6 +45,17 @@ void text_add(char *text, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* Where VF @index is or will be. The PF's config space is read once for all of them: it is slow. */
+static bool vf_place(struct make *m, unsigned index, struct bdf *ret)
+{
+	if (vf_bdf(m->v, m->pf->bdf, index, ret) == 0)
+		return true;
+	if (!m->caps_read && vfm_caps(m->v, m->pf->bdf, &m->caps, NULL) < 0)
+		return false;
+	m->caps_read = true;
+	return vfm_predict_by(&m->caps, m->pf->bdf, index, ret, NULL) == 0;
+}
+
 struct vfm_step *step_add(struct make *m, enum vfm_step_kind kind, int index)
 {
 	const struct pf_state *s = m->pf->state;
@@ -66,7 +76,7 @@ struct vfm_step *step_add(struct make *m, enum vfm_step_kind kind, int index)
 		step->vf = s->vf[index].f.bdf;
 		step->has_vf = true;
 	} else {
-		step->has_vf = vfm_predict(m->v, m->pf->bdf, (unsigned)index, &step->vf, NULL) == 0;
+		step->has_vf = vf_place(m, (unsigned)index, &step->vf);
 	}
 	if (step->has_vf)
 		text_add(step->text, " (%s)", bdf_format(step->vf, name));
@@ -416,6 +426,7 @@ static int pf_plan(struct make *m)
 	const struct pf_state *s = m->pf->state;
 	int r;
 
+	m->caps_read = false;
 	m->pf->first = m->p->n_steps;
 	m->n = w->num_vfs >= 0 ? (unsigned)w->num_vfs : s->num_vfs;
 	m->remade = m->n != s->num_vfs ||

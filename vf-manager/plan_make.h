@@ -3,6 +3,7 @@
 #ifndef VIADUCT_VFM_PLAN_MAKE_H
 #define VIADUCT_VFM_PLAN_MAKE_H
 
+#include "vf-manager/caps.h"
 #include "vf-manager/plan.h"
 #include "vf-manager/plan_state.h"
 
@@ -15,6 +16,8 @@ struct make {
 	unsigned n;             /* VFs it is to have */
 	bool remade;            /* all of them new ones */
 	bool autoprobe;         /* as it will be */
+	struct vfm_caps caps;   /* of the PF, valid with caps_read */
+	bool caps_read;
 };
 
 /* Add to a step's text. */
