@@ -38,7 +38,7 @@ int wait_until(struct vfm *v, const char *what, unsigned timeout_ms,
 
 	/*
 	 * Polls: sysfs links and interface states give no event that all kernels send, and udev's
-	 * order against ours is not defined. Each step is a sixteenth of what was waited already, so
+	 * order against ours is not defined. Each step is a hundredth of what was waited already, so
 	 * that no more than that is waited in vain.
 	 */
 	for (;;) {
@@ -56,7 +56,7 @@ int wait_until(struct vfm *v, const char *what, unsigned timeout_ms,
 			v->progress(v->arg, what, elapsed);
 			said = elapsed;
 		}
-		step = us / 16 > POLL_MAX_US ? POLL_MAX_US : (unsigned)(us / 16);
+		step = us / 100 > POLL_MAX_US ? POLL_MAX_US : (unsigned)(us / 100);
 		usleep(step < POLL_MIN_US ? POLL_MIN_US : step);
 	}
 }
