@@ -48,7 +48,7 @@ static int override_write(struct vfm *v, struct move *m, const char *driver, str
 static int bus_write(
 	struct vfm *v, struct move *m, const char *path, const char *what, struct err *e)
 {
-	int r = write_in_child(v, what, path, m->name, &m->stuck);
+	int r = worker_write(v, what, path, m->name, &m->stuck);
 
 	if (r == -ETIMEDOUT)
 		return err_set(e, ETIMEDOUT,

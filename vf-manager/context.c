@@ -74,7 +74,7 @@ int vfm_create(const struct vfm_config *c, struct vfm **ret, struct err *e)
 		.arg = c->arg,
 		.cancel = c->cancel,
 		.lock_fd = {-1, -1},
-		.reader_fd = -1,
+		.worker_fd = -1,
 	};
 	if (strlen(run_dir) >= sizeof(v->run_dir) - 64) {
 		r = err_set(e, ENAMETOOLONG, "runtime directory: name too long");
@@ -100,7 +100,7 @@ void vfm_destroy(struct vfm *v)
 	if (!v)
 		return;
 	locks_drop(&v);
-	reader_finish(v);
+	worker_finish(v);
 	sysfs_close(&v->sys);
 	if (v->ids)
 		pci_cleanup(v->ids);

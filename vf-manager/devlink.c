@@ -120,44 +120,50 @@ static int acked(struct vfm *v, struct nl_msg *request, struct err *e)
 }
 
 struct mode_arg {
-	const struct devlink_handle *h;
+	struct devlink_handle h;
 	uint16_t family;
 	enum vfm_eswitch mode;
-	struct err *e; /* in memory that the child shares */
 };
 
-static int mode_set_child(struct vfm *v, void *arg)
+static int mode_set_do(struct vfm *v, const void *arg, void *reply)
 {
 	const struct mode_arg *a = arg;
 
-	return acked(v, devmsg_eswitch_set(a->family, a->h, a->mode), a->e);
+	return acked(v, devmsg_eswitch_set(a->family, &a->h, a->mode), reply);
 }
 
 int devlink_eswitch_set(struct vfm *v, const struct devlink_handle *h, enum vfm_eswitch mode,
 	pid_t *ret_stuck, struct err *e)
 {
-	struct mode_arg a = {.h = h, .mode = mode};
+	struct mode_arg a = {.h = *h, .mode = mode};
+	struct err said = {0};
 	char what[64];
+	const struct worker_call c = {
+		.what = what,
+		.fn = mode_set_do,
+		.arg = &a,
+		.arg_size = sizeof(a),
+		.reply = &said,
+		.reply_size = sizeof(said),
+		.timeout_ms = v->timeout_ms,
+		.with_locks = true,
+		.ret_stuck = ret_stuck,
+	};
 	int r = family_get(v, &a.family, e);
 
 	if (r < 0)
 		return r;
-	a.e = shared_alloc(sizeof(*a.e));
-	if (!a.e)
-		return err_sys(e, ENOMEM, "eswitch mode");
 	snprintf(what, sizeof(what), "the eswitch to go to %s mode", vfm_eswitch_name(mode));
 	/* The driver makes or destroys a port for each VF: seconds, or never if it hangs. */
-	r = call_in_child(v, what, mode_set_child, &a, ret_stuck);
+	r = worker_run(v, &c);
 	if (r == -ETIMEDOUT && *ret_stuck)
-		/* The child may still write there. */
 		return err_set(e, ETIMEDOUT,
 			"eswitch mode %s: not done after %u s; process %d still waits for the "
 			"kernel",
 			vfm_eswitch_name(mode), v->timeout_ms / 1000, (int)*ret_stuck);
 	if (r < 0)
 		err_set(e, -r, "eswitch mode %s: %s", vfm_eswitch_name(mode),
-			a.e->code ? a.e->text : strerror(-r));
-	shared_free(a.e, sizeof(*a.e));
+			said.code ? said.text : strerror(-r));
 	return r;
 }
 

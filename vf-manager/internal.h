@@ -20,12 +20,13 @@ struct vfm {
 	void (*note)(void *arg, const char *text);
 	void *arg;
 	const volatile sig_atomic_t *cancel;
-	int lock_fd[2]; /* held locks, -1 = none: a child that blocks keeps them */
+	int lock_fd[2]; /* held locks, -1 = none: a worker that blocks keeps them */
 	bool domain_exclusive;
 	struct pci_access *ids; /* pci.ids, opened when first asked */
-	pid_t reader_pid;       /* reader.c; valid with reader_fd */
-	int reader_fd;          /* -1 = none */
-	uint32_t questions, readers_left;
+	int worker_fd;          /* worker.c; -1 = none */
+	pid_t worker_pid, worker_owner;
+	uint64_t questions; /* put to workers */
+	uint32_t readers_left;
 	uint16_t devlink_family; /* its number while this kernel runs, 0 = not asked yet */
 };
 
@@ -52,23 +53,33 @@ uint64_t now_us(void);
 /* Call @cond until it returns 1 or -errno. 0, that errno, -ETIMEDOUT, or -EINTR when cancelled. */
 int wait_until(struct vfm *v, const char *what, unsigned timeout_ms,
 	int (*cond)(struct vfm *v, void *arg), void *arg);
+
+/* worker.c */
+#define WORKER_ARG_MAX   512
+#define WORKER_REPLY_MAX 1024
+#define WORKER_PATH_MAX  256 /* of worker_write() */
+/* In the worker: @arg is a copy, so nothing in it may point to what is younger than the context. */
+typedef int (*worker_fn)(struct vfm *v, const void *arg, void *reply);
+struct worker_call {
+	const char *what; /* for progress, NULL: none is reported */
+	worker_fn fn;
+	const void *arg;
+	size_t arg_size; /* up to WORKER_ARG_MAX */
+	void *reply;     /* what @fn left, written when it returned */
+	size_t reply_size;
+	unsigned timeout_ms;
+	bool with_locks;  /* it changes something: as long as it does, our locks are held */
+	pid_t *ret_stuck; /* NULL: not wanted */
+};
 /*
- * Run @fn in a child with the context's deadline and return what it returned. On -ETIMEDOUT the
- * child is left waiting in the kernel, with our locks, and *ret_pid names it.
+ * Call @c->fn in another process and return what it returned; -EIO that process died. -ETIMEDOUT: it
+ * is left waiting in the kernel, and *ret_stuck names it.
  */
-int call_in_child(struct vfm *v, const char *what, int (*fn)(struct vfm *v, void *arg), void *arg,
-	pid_t *ret_pid);
-/*
- * First thing in a child that may sit in the kernel for ever: it must not hold our caller's pipes and
- * locks open with it, only @result_fd, the root, and where it changes something the locks that say so.
- */
-void child_isolate(struct vfm *v, int result_fd, bool keep_locks);
-/* Zeroed memory that a child of call_in_child() writes to and we read; NULL when there is none. */
-void *shared_alloc(size_t size);
-void shared_free(void *p, size_t size);
-/* A write that may block. @path is relative to the root. */
-int write_in_child(
-	struct vfm *v, const char *what, const char *path, const char *text, pid_t *ret_pid);
+int worker_run(struct vfm *v, const struct worker_call *c);
+/* A write that may block, with the context's deadline. @path is relative to the root. */
+int worker_write(
+	struct vfm *v, const char *what, const char *path, const char *text, pid_t *ret_stuck);
+void worker_finish(struct vfm *v);
 
 /* reader.c */
 /*
@@ -76,7 +87,6 @@ int write_in_child(
  * has the device's lock. @buf is then empty.
  */
 int dev_read_guarded(struct vfm *v, struct bdf b, const char *attr, char *buf, size_t size);
-void reader_finish(struct vfm *v);
 
 /* journal.c */
 /* The runtime directory, opened; -errno. */

@@ -50,11 +50,11 @@ static int count_read(struct vfm *v, struct bdf pf)
 	return n > MAX_VFS ? -EINVAL : (int)n;
 }
 
-static int read_child(struct vfm *v, void *arg)
+static int read_do(struct vfm *v, const void *arg, void *reply)
 {
-	const struct numvfs *nv = arg;
+	const struct bdf *pf = arg;
 
-	return count_read(v, nv->pf);
+	return count_read(v, *pf);
 }
 
 static int gone(struct err *e)
@@ -67,8 +67,16 @@ static int gone(struct err *e)
 /* Some kernels make the reader wait for a carve under way. */
 int numvfs_read(struct vfm *v, struct numvfs *nv, unsigned *ret, struct err *e)
 {
-	int r = call_in_child(
-		v, "the kernel to tell the number of VFs", read_child, nv, &nv->stuck);
+	const struct worker_call c = {
+		.what = "the kernel to tell the number of VFs",
+		.fn = read_do,
+		.arg = &nv->pf,
+		.arg_size = sizeof(nv->pf),
+		.timeout_ms = v->timeout_ms,
+		.with_locks = true,
+		.ret_stuck = &nv->stuck,
+	};
+	int r = worker_run(v, &c);
 
 	if (r == -ETIMEDOUT)
 		return err_set(e, ETIMEDOUT,
@@ -83,22 +91,22 @@ int numvfs_read(struct vfm *v, struct numvfs *nv, unsigned *ret, struct err *e)
 }
 
 struct write_arg {
-	const struct numvfs *nv;
+	struct bdf pf;
 	unsigned n;
 };
 
-/* One child writes and reads back: each is a process, and both may block. */
-static int write_child(struct vfm *v, void *arg)
+/* Reads back too: both may block. */
+static int write_do(struct vfm *v, const void *arg, void *reply)
 {
 	const struct write_arg *a = arg;
 	char text[16];
 	int r;
 
 	snprintf(text, sizeof(text), "%u", a->n);
-	r = dev_write(v, a->nv->pf, "sriov_numvfs", text);
+	r = dev_write(v, a->pf, "sriov_numvfs", text);
 	if (r < 0)
 		return r;
-	r = count_read(v, a->nv->pf);
+	r = count_read(v, a->pf);
 	return r < 0 ? (int)UNREAD : r;
 }
 
@@ -123,14 +131,23 @@ static void explain_append(struct vfm *v, struct numvfs *nv, int code, struct er
 
 int numvfs_write(struct vfm *v, struct numvfs *nv, unsigned n, struct err *e)
 {
-	struct write_arg a = {nv, n};
+	const struct write_arg a = {nv->pf, n};
 	char what[64];
+	const struct worker_call c = {
+		.what = what,
+		.fn = write_do,
+		.arg = &a,
+		.arg_size = sizeof(a),
+		.timeout_ms = v->timeout_ms,
+		.with_locks = true,
+		.ret_stuck = &nv->stuck,
+	};
 	int r;
 
 	snprintf(what, sizeof(what),
 		n ? "the kernel to make %u VFs" : "the kernel to destroy the VFs", n);
 	nv->wrote = true;
-	r = call_in_child(v, what, write_child, &a, &nv->stuck);
+	r = worker_run(v, &c);
 	if (r == (int)n)
 		return 0;
 	if (r == -ETIMEDOUT && nv->stuck) {

@@ -282,7 +282,7 @@ static void vf_netdev_set(struct pci_kernel *k, const char *bdf, const char *dri
 		return;
 	snprintf(path, sizeof(path), "sys/devices/%s/net", bdf);
 	fake_remove(k, path);
-	for (unsigned i = 0; i < k->n_pfs; i++) {
+	for (unsigned i = 0; i < k->knobs->n_pfs; i++) {
 		pf = k->pf[i];
 		if (!bdf_equal(pf->bdf, parent) || !pf->netdev || !driver ||
 			strcmp(driver, pf->vf_driver))
@@ -424,7 +424,7 @@ static int pf_index(struct pci_kernel *k, const char *name)
 {
 	char bdf[BDF_STRLEN];
 
-	for (unsigned i = 0; i < k->n_pfs; i++)
+	for (unsigned i = 0; i < k->knobs->n_pfs; i++)
 		if (!strcmp(bdf_format(k->pf[i]->bdf, bdf), name))
 			return (int)i;
 	return -1;
@@ -433,7 +433,7 @@ static int pf_index(struct pci_kernel *k, const char *name)
 /* The driver that knows @ids ("0x8086:0x10ca" of a VF or a PF). */
 static const char *driver_by_id(struct pci_kernel *k, const char *ids, bool is_vf)
 {
-	for (unsigned i = 0; i < k->n_pfs; i++)
+	for (unsigned i = 0; i < k->knobs->n_pfs; i++)
 		if (!strcmp(ids, is_vf ? k->pf[i]->vf_ids : k->pf[i]->ids))
 			return is_vf ? k->pf[i]->vf_driver : k->pf[i]->driver;
 	return strcmp(ids, "0x8086:0x10d3") ? NULL : "e1000e";
@@ -551,6 +551,15 @@ static int call_begin(struct pci_kernel *k)
 	return -n->fail_code;
 }
 
+static void writer_note(struct fake_knobs *knobs)
+{
+	for (unsigned i = 0; i < knobs->n_writers; i++)
+		if (knobs->writer[i] == getpid())
+			return;
+	if (knobs->n_writers < sizeof(knobs->writer) / sizeof(*knobs->writer))
+		knobs->writer[knobs->n_writers++] = getpid();
+}
+
 static int fake_write(
 	void *ctx, const struct sysfs *s, const char *path, const char *text, size_t len)
 {
@@ -559,6 +568,7 @@ static int fake_write(
 
 	k->knobs->writes++;
 	k->knobs->changes++;
+	writer_note(k->knobs);
 	if (r == 0)
 		r = attribute_store(k, path, text);
 	if (k->knobs->kill_after && k->knobs->calls == k->knobs->kill_after)
@@ -623,6 +633,7 @@ void pci_kernel_init(struct pci_kernel *k)
 	k->knobs = mmap(
 		NULL, sizeof(*k->knobs), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	must(k->knobs == MAP_FAILED ? -1 : 0, "mmap");
+	k->pf = k->knobs->plugged;
 	k->knobs->unsupported = VFM_BIT(PROTO) | VFM_BIT(MIN_RATE) | VFM_BIT(LINK_STATE) |
 				VFM_BIT(RSS_QUERY) | VFM_BIT(NODE_GUID) | VFM_BIT(PORT_GUID);
 	k->config = (struct vfm_config){
@@ -647,7 +658,7 @@ void pci_kernel_init(struct pci_kernel *k)
 unsigned fake_pf_add(struct pci_kernel *k, const struct fake_pf *pf)
 {
 	char dir[64], bdf[BDF_STRLEN], text[32];
-	unsigned i = k->n_pfs++;
+	unsigned i = k->knobs->n_pfs++;
 
 	must(i < FAKE_MAX_PFS ? 0 : -1, "too many PFs");
 	k->pf[i] = pf;
@@ -741,7 +752,7 @@ char *fake_state(struct pci_kernel *k)
 	size_t len;
 	FILE *f = open_memstream(&text, &len);
 
-	for (unsigned pf = 0; pf < k->n_pfs; pf++) {
+	for (unsigned pf = 0; pf < k->knobs->n_pfs; pf++) {
 		const struct fake_pf *p = k->pf[pf];
 
 		bdf_format(p->bdf, bdf);

@@ -73,9 +73,11 @@ enum fake_garble {
 };
 
 struct fake_knobs {
-	unsigned calls;          /* writes and netlink requests so far */
-	unsigned writes;         /* writes alone */
-	unsigned changes;        /* writes and requests that are no questions */
+	unsigned calls;   /* writes and netlink requests so far */
+	unsigned writes;  /* writes alone */
+	unsigned changes; /* writes and requests that are no questions */
+	pid_t writer[8];  /* the processes that wrote */
+	unsigned n_writers;
 	unsigned fail_at;        /* this call fails, 1 = the next; 0 = none */
 	unsigned fail_for;       /* and so do that many after it */
 	int fail_code;           /* with this errno */
@@ -114,14 +116,16 @@ struct fake_knobs {
 	unsigned n_addresses;
 	bool address_dump_cut; /* the dump of them ends without saying so */
 	struct fake_port pf[FAKE_MAX_PFS];
+	/* Here, so that a process that writes for its parent knows those plugged in since. */
+	const struct fake_pf *plugged[FAKE_MAX_PFS];
+	unsigned n_pfs;
 };
 
 struct pci_kernel {
 	char root[64], run_dir[96];
 	struct fake_knobs *knobs;
-	struct vfm_config config; /* for vfm_create(): root, run_dir, ops; the caller may add */
-	const struct fake_pf *pf[FAKE_MAX_PFS];
-	unsigned n_pfs;
+	struct vfm_config config;  /* for vfm_create(): root, run_dir, ops; the caller may add */
+	const struct fake_pf **pf; /* knobs->plugged */
 };
 
 void pci_kernel_init(struct pci_kernel *k);

@@ -248,7 +248,7 @@ static void link_answer(
 
 static int port_by_ifindex(struct pci_kernel *k, int ifindex)
 {
-	for (unsigned i = 0; i < k->n_pfs; i++)
+	for (unsigned i = 0; i < k->knobs->n_pfs; i++)
 		if (k->pf[i]->netdev && k->pf[i]->ifindex == ifindex)
 			return (int)i;
 	return -1;
@@ -316,7 +316,7 @@ static void route_answer(struct pci_kernel *k, struct answer *a, struct nlmsghdr
 			address_answer(a, h, &k->knobs->address[i]);
 		if (h->nlmsg_type == RTM_GETADDR && k->knobs->address_dump_cut)
 			return;
-		for (unsigned i = 0; h->nlmsg_type == RTM_GETLINK && i < k->n_pfs; i++)
+		for (unsigned i = 0; h->nlmsg_type == RTM_GETLINK && i < k->knobs->n_pfs; i++)
 			if (k->pf[i]->netdev)
 				link_answer(k, a, h, i, NLM_F_MULTI);
 		answer_done(a, h);
@@ -366,7 +366,7 @@ static int devlink_pf(struct pci_kernel *k, struct nlattr **tb)
 	if (!tb[DEVLINK_ATTR_BUS_NAME] || !tb[DEVLINK_ATTR_DEV_NAME] ||
 		strcmp(nla_get_string(tb[DEVLINK_ATTR_BUS_NAME]), "pci"))
 		return -1;
-	for (unsigned i = 0; i < k->n_pfs; i++)
+	for (unsigned i = 0; i < k->knobs->n_pfs; i++)
 		if (k->pf[i]->devlink && !strcmp(bdf_format(k->pf[i]->bdf, bdf),
 						 nla_get_string(tb[DEVLINK_ATTR_DEV_NAME])))
 			return (int)i;
@@ -415,7 +415,7 @@ static void rate_answer(
 
 static void devlink_dump(struct pci_kernel *k, struct answer *a, struct nlmsghdr *h, uint8_t cmd)
 {
-	for (unsigned pf = 0; pf < k->n_pfs; pf++) {
+	for (unsigned pf = 0; pf < k->knobs->n_pfs; pf++) {
 		if (!k->pf[pf]->devlink)
 			continue;
 		for (unsigned i = 0; i < ports_of(k, pf); i++) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * What an apply of 256 VFs asks of a kernel that is files and a fake of rtnetlink, and what the second
- * apply of the same file does: it must change nothing. Prints JSON.
+ * apply of the same file does: it must change nothing. Prints JSON. Another number as argument.
  */
 #include <jansson.h>
 #include <stdio.h>
@@ -10,8 +10,6 @@
 
 #include "tests/fakes/pci_kernel.h"
 #include "vf-manager/apply.h"
-
-#define VFS 256
 
 static double now_ms(void)
 {
@@ -49,24 +47,25 @@ static void apply(
 	vfm_desired_free(want);
 }
 
-static void file_write(const struct pci_kernel *k, const char *path)
+static void file_write(const struct pci_kernel *k, const char *path, int vfs)
 {
 	FILE *f = fopen(path, "we");
 	char name[BDF_STRLEN];
 
 	if (!f)
 		exit(1);
-	fprintf(f, "pfs:\n- pf: %s\n  num-vfs: %d\n  vfs:\n", bdf_format(fake_many.bdf, name), VFS);
-	for (int i = 0; i < VFS; i++)
+	fprintf(f, "pfs:\n- pf: %s\n  num-vfs: %d\n  vfs:\n", bdf_format(fake_many.bdf, name), vfs);
+	for (int i = 0; i < vfs; i++)
 		fprintf(f,
 			"  - {index: %d, mac: 02:56:00:00:01:%02x, vlan: %d, driver: vfio-pci}\n",
 			i, i, i + 1);
 	fclose(f);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	json_t *top = json_pack("{s:i}", "vfs", VFS);
+	int vfs = argc > 1 ? atoi(argv[1]) : 256;
+	json_t *top = json_pack("{s:i}", "vfs", vfs);
 	struct err e = {0};
 	struct pci_kernel k;
 	char path[128];
@@ -77,7 +76,7 @@ int main(void)
 	if (vfm_create(&k.config, &v, &e) < 0)
 		give_up("context", &e);
 	snprintf(path, sizeof(path), "%s/vf.yaml", k.root);
-	file_write(&k, path);
+	file_write(&k, path, vfs);
 	apply(&k, v, path, top, "apply");
 	apply(&k, v, path, top, "unchanged");
 	vfm_destroy(v);

@@ -415,6 +415,29 @@ START_TEST(carve_cancelled_is_undone)
 }
 END_TEST
 
+/* A process is dear: one makes all writes that may block, however many there are. */
+START_TEST(all_writes_that_may_block_are_one_process)
+{
+	carve(3);
+	ck_assert_int_eq(vfm_bind(v, vf0, "vfio-pci", 0, &e), 0);
+	ck_assert_int_eq(vfm_bind(v, vf1, "vfio-pci", 0, &e), 0);
+	ck_assert_int_eq(vfm_carve(v, pf, 0, 0, NULL, &e), 0);
+	/* And ours, for those that do not. */
+	ck_assert_uint_eq(k.knobs->n_writers, 2);
+}
+END_TEST
+
+START_TEST(a_process_that_was_killed_is_replaced)
+{
+	carve(3);
+	for (unsigned i = 0; i < k.knobs->n_writers; i++)
+		if (k.knobs->writer[i] != getpid())
+			ck_assert_int_eq(kill(k.knobs->writer[i], SIGKILL), 0);
+	ck_assert_msg(vfm_bind(v, vf0, "vfio-pci", 0, &e) == 0, "%s", e.text);
+	ck_assert_msg(vfm_carve(v, pf, 0, 0, NULL, &e) == 0, "%s", e.text);
+}
+END_TEST
+
 /* --- addresses --- */
 
 START_TEST(set_mac_reads_back_what_it_set)
@@ -749,6 +772,8 @@ int main(void)
 	tcase_add_loop_test(t, carve_explains_the_kernels_answer, 0, ARRAY_SIZE(explained));
 	tcase_add_loop_test(t, carve_works_on_every_kind_of_pf, 0, 4);
 	tcase_add_test(t, carve_cancelled_is_undone);
+	tcase_add_test(t, all_writes_that_may_block_are_one_process);
+	tcase_add_test(t, a_process_that_was_killed_is_replaced);
 	tcase_add_test(t, set_mac_reads_back_what_it_set);
 	tcase_add_loop_test(t, set_mac_refuses_bad_addresses, 0, ARRAY_SIZE(bad_macs));
 	tcase_add_test(t, set_mac_does_not_believe_an_acknowledgement);
