@@ -64,8 +64,7 @@ static int bus_write(
 
 static int driver_unbind(struct vfm *v, struct move *m, const char *driver, struct err *e)
 {
-	char path[PATH_MAX], what[128];
-	struct vfm_function f;
+	char path[PATH_MAX], what[128], now[VFM_NAME_MAX];
 	int r;
 
 	snprintf(path, sizeof(path), "sys/bus/pci/drivers/%s/unbind", driver);
@@ -73,10 +72,10 @@ static int driver_unbind(struct vfm *v, struct move *m, const char *driver, stru
 	r = bus_write(v, m, path, what, e);
 	if (r < 0)
 		return r;
-	if (function_read(v, m->bdf, &f) < 0)
+	if (!function_driver(v, m->bdf, now))
 		return err_set(e, ENODEV, "%s: the device is gone", what);
-	if (*f.driver)
-		return err_set(e, EIO, "%s: it is bound to %s now", what, f.driver);
+	if (*now)
+		return err_set(e, EIO, "%s: it is bound to %s now", what, now);
 	return 0;
 }
 
@@ -84,8 +83,8 @@ static int driver_probe(
 	struct vfm *v, struct move *m, const char *driver, bool by_id, struct err *e)
 {
 	char what[128], klog[256], path[PATH_MAX] = "sys/bus/pci/drivers_probe";
+	char now[VFM_NAME_MAX];
 	int fd = klog_open(v), r;
-	struct vfm_function f;
 
 	if (by_id)
 		snprintf(path, sizeof(path), "sys/bus/pci/drivers/%s/bind", driver);
@@ -98,13 +97,13 @@ static int driver_probe(
 			err_append(e, "kernel log: %s", klog);
 		return r;
 	}
-	if (function_read(v, m->bdf, &f) < 0)
+	if (!function_driver(v, m->bdf, now))
 		return err_set(e, ENODEV, "%s: the device is gone", what);
 	/* The probe file says success whatever came of it: the link is the answer. */
-	if (!*driver || !strcmp(f.driver, driver))
+	if (!*driver || !strcmp(now, driver))
 		return 0;
 	err_set(e, EIO, "%s: the driver did not take it (driver now: %s)", what,
-		*f.driver ? f.driver : "none");
+		*now ? now : "none");
 	if (*klog)
 		err_append(e, "kernel log: %s", klog);
 	return -EIO;
@@ -114,24 +113,24 @@ static int driver_probe(
 static int binding_set(struct vfm *v, struct move *m, const struct binding *to, struct err *e)
 {
 	const char *force = to->by_id ? "" : to->driver;
-	struct vfm_function f;
+	char driver[VFM_NAME_MAX], override[VFM_NAME_MAX];
 	int r;
 
-	r = function_read(v, m->bdf, &f);
-	if (r < 0)
+	if (!function_driver(v, m->bdf, driver))
 		return err_set(e, ENODEV, "the device is gone");
+	function_override(v, m->bdf, override);
 	/*
 	 * Even a driver that had it, and so matches by its id, needs the override: with autoprobe
 	 * off the kernel probes a VF for nothing else.
 	 */
-	if (strcmp(f.driver, to->driver)) {
-		if (strcmp(f.driver_override, force)) {
+	if (strcmp(driver, to->driver)) {
+		if (strcmp(override, force)) {
 			r = override_write(v, m, force, e);
 			if (r < 0)
 				return r;
 		}
-		if (*f.driver) {
-			r = driver_unbind(v, m, f.driver, e);
+		if (*driver) {
+			r = driver_unbind(v, m, driver, e);
 			if (r < 0)
 				return r;
 		}
@@ -140,9 +139,9 @@ static int binding_set(struct vfm *v, struct move *m, const struct binding *to, 
 			if (r < 0)
 				return r;
 		}
-		function_read(v, m->bdf, &f);
+		function_override(v, m->bdf, override);
 	}
-	if (strcmp(f.driver_override, to->override))
+	if (strcmp(override, to->override))
 		return override_write(v, m, to->override, e);
 	return 0;
 }
@@ -226,9 +225,10 @@ static int driver_available(struct vfm *v, const char *driver, struct err *e)
 /* The kernel gives the VFs of a PF to no driver while the PF's autoprobe is off. */
 static bool driver_may_probe(struct vfm *v, const struct vfm_function *f)
 {
-	struct vfm_function pf;
+	uint64_t on;
 
-	return f->kind != VFM_VF || function_read(v, f->pf, &pf) < 0 || pf.autoprobe;
+	return f->kind != VFM_VF || dev_read_u64(v, f->pf, "sriov_drivers_autoprobe", &on) < 0 ||
+	       on;
 }
 
 static bool is_word(const char *driver)
@@ -247,36 +247,26 @@ bool binding_is(struct vfm *v, const struct vfm_function *f, const char *driver,
 	return *f->driver ? !driver_is_vfio(v, f->driver) : !may_probe;
 }
 
-struct node_arg {
-	struct bdf bdf;
-};
-
 static int node_is_there(struct vfm *v, void *arg)
 {
-	const struct node_arg *a = arg;
-	struct vfm_function f;
-	char path[128];
+	const struct bdf *b = arg;
+	char path[PATH_MAX];
 
-	if (function_read(v, a->bdf, &f) < 0)
+	if (!sysfs_exists(&v->sys, sysfs_pci_path(*b, "", path, sizeof(path))))
 		return -ENODEV;
-	snprintf(path, sizeof(path), "dev/vfio/%d", f.iommu_group);
-	if (sysfs_exists(&v->sys, path))
-		return 1;
-	snprintf(path, sizeof(path), "dev/vfio/devices/%s", f.vfio_cdev);
-	return *f.vfio_cdev && sysfs_exists(&v->sys, path);
+	return function_has_node(v, *b);
 }
 
 static int bind_steps(
 	struct vfm *v, struct move *m, const struct binding *to, bool is_vfio, struct err *e)
 {
-	struct node_arg a = {m->bdf};
 	int r = binding_set(v, m, to, e);
 
 	if (r < 0 || !is_vfio)
 		return r;
 	r = wait_until(v, "its node in /dev/vfio",
 		v->timeout_ms < NODE_TIMEOUT_MS ? v->timeout_ms : NODE_TIMEOUT_MS, node_is_there,
-		&a);
+		&m->bdf);
 	if (r == -ETIMEDOUT)
 		return err_set(e, ETIMEDOUT,
 			"bound, but no node appeared in /dev/vfio: is devtmpfs mounted, udev "
@@ -311,9 +301,10 @@ static int bind_locked(
 	struct journal_entry entry = {0};
 	struct binding from, to = {0};
 	struct vfm_function f;
+	char path[PATH_MAX];
 	int r;
 
-	if (function_read(v, m->bdf, &f) < 0)
+	if (!sysfs_exists(&v->sys, sysfs_pci_path(m->bdf, "", path, sizeof(path))))
 		return err_set(e, ENODEV, "no such PCI function ('viaduct vf list' shows them)");
 	r = lock_domain(v, m->bdf, false, e);
 	if (r == 0)

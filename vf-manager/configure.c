@@ -167,12 +167,13 @@ static int group_set(struct target *t, const struct vfm_settings *s, uint32_t bi
 
 static int target_open(struct target *t, struct vfm *v, struct bdf b, bool change, struct err *e)
 {
+	const unsigned leave = FUNCTION_NO_OVERRIDE | FUNCTION_NO_RECORD;
 	char name[BDF_STRLEN];
 	struct vfm_function f;
 	int r;
 
 	*t = (struct target){.v = v, .bdf = b};
-	if (function_read(v, b, &f) < 0)
+	if (function_read_some(v, b, NULL, 0, leave, &f) < 0)
 		return err_set(e, ENODEV, "no such PCI function ('viaduct vf list' shows them)");
 	if (f.kind != VFM_VF || f.index < 0)
 		return err_set(
@@ -182,7 +183,8 @@ static int target_open(struct target *t, struct vfm *v, struct bdf b, bool chang
 		r = lock_function(v, b, e);
 	if (r < 0)
 		return r;
-	if (function_read(v, f.pf, &t->pf) < 0 || !*t->pf.netdev || t->pf.ifindex <= 0)
+	if (function_read_some(v, f.pf, NULL, 0, leave, &t->pf) < 0 || !*t->pf.netdev ||
+		t->pf.ifindex <= 0)
 		return err_set(e, ENOTSUP,
 			"its PF %s has no network interface here (driver %s): VFs are set through "
 			"that; is it in another network namespace?",

@@ -226,10 +226,7 @@ static int read_at(struct vfm *v, struct bdf b, const struct hints *h, struct vf
 	f.class = dev_read_number(v, b, "class", 0xffffff);
 	link_read(v, b, "driver", f.driver, sizeof(f.driver));
 	if (!(h->leave & FUNCTION_NO_OVERRIDE))
-		dev_read_guarded(
-			v, b, "driver_override", f.driver_override, sizeof(f.driver_override));
-	if (is_unset(f.driver_override))
-		f.driver_override[0] = '\0';
+		function_override(v, b, f.driver_override);
 	f.iommu_group = group_read(v, b);
 	f.numa_node = numa_read(v, b);
 	/* Both are its driver's work: no need to look for them at VFs that have none. */
@@ -261,6 +258,33 @@ static int read_at(struct vfm *v, struct bdf b, const struct hints *h, struct vf
 	}
 	*ret = f;
 	return 0;
+}
+
+bool function_driver(struct vfm *v, struct bdf b, char ret[static VFM_NAME_MAX])
+{
+	char path[PATH_MAX];
+
+	link_read(v, b, "driver", ret, VFM_NAME_MAX);
+	return *ret || sysfs_exists(&v->sys, sysfs_pci_path(b, "", path, sizeof(path)));
+}
+
+void function_override(struct vfm *v, struct bdf b, char ret[static VFM_NAME_MAX])
+{
+	dev_read_guarded(v, b, "driver_override", ret, VFM_NAME_MAX);
+	if (is_unset(ret))
+		*ret = '\0';
+}
+
+bool function_has_node(struct vfm *v, struct bdf b)
+{
+	char path[128], cdev[VFM_NAME_MAX];
+
+	snprintf(path, sizeof(path), "dev/vfio/%d", group_read(v, b));
+	if (sysfs_exists(&v->sys, path))
+		return true;
+	first_name(v, b, "vfio-dev", "vfio", cdev, sizeof(cdev));
+	snprintf(path, sizeof(path), "dev/vfio/devices/%s", cdev);
+	return *cdev && sysfs_exists(&v->sys, path);
 }
 
 int function_read(struct vfm *v, struct bdf b, struct vfm_function *ret)

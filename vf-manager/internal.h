@@ -27,6 +27,7 @@ struct vfm {
 	pid_t worker_pid, worker_owner;
 	uint64_t questions; /* put to workers */
 	uint32_t readers_left;
+	char boot_id[64];        /* for records, "" = not asked yet */
 	uint16_t devlink_family; /* its number while this kernel runs, 0 = not asked yet */
 };
 
@@ -148,6 +149,12 @@ enum {
 /* Either of them; @pf NULL: it may be a VF or not. */
 int function_read_some(struct vfm *v, struct bdf b, const struct bdf *pf, unsigned index,
 	unsigned leave, struct vfm_function *ret);
+/* The driver alone, "" = none; false: the device is gone. */
+bool function_driver(struct vfm *v, struct bdf b, char ret[static VFM_NAME_MAX]);
+/* driver_override alone, "" = none, or another process keeps the device locked. */
+void function_override(struct vfm *v, struct bdf b, char ret[static VFM_NAME_MAX]);
+/* Is there a node in /dev/vfio for it: its group's, or its own? */
+bool function_has_node(struct vfm *v, struct bdf b);
 /* VF number @index of @pf, from its virtfn link. 0 or -errno. */
 int vf_bdf(struct vfm *v, struct bdf pf, unsigned index, struct bdf *ret);
 

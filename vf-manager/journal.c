@@ -50,14 +50,15 @@ int run_dir_open(struct vfm *v, bool create)
 
 static int device_identity(struct vfm *v, struct bdf b, char *buf, size_t size)
 {
-	char path[PATH_MAX], boot[64];
+	char path[PATH_MAX];
 	struct stat st;
 
 	if (fstatat(v->sys.root_fd, sysfs_pci_path(b, "", path, sizeof(path)), &st, 0) < 0)
 		return -errno;
-	if (sysfs_read(&v->sys, "proc/sys/kernel/random/boot_id", boot, sizeof(boot)) < 0)
-		snprintf(boot, sizeof(boot), "unknown");
-	snprintf(buf, size, "%s/%llu", boot, (unsigned long long)st.st_ino);
+	if (!*v->boot_id && sysfs_read(&v->sys, "proc/sys/kernel/random/boot_id", v->boot_id,
+				    sizeof(v->boot_id)) < 0)
+		snprintf(v->boot_id, sizeof(v->boot_id), "unknown");
+	snprintf(buf, size, "%s/%llu", v->boot_id, (unsigned long long)st.st_ino);
 	return 0;
 }
 

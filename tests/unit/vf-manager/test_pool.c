@@ -92,7 +92,9 @@ START_TEST(a_pf_is_in_one_pool_until_it_is_another_pf)
 	ck_assert_int_eq(vfm_pool_set(v, b, "", &e), 0);
 	vfm_pool_get(v, b, name);
 	ck_assert_str_eq(name, "");
+	vfm_destroy(v);
 	fake_puts(&k, "proc/sys/kernel/random/boot_id", "boot-two\n");
+	ck_assert_int_eq(vfm_create(&k.config, &v, NULL), 0);
 	ck_assert_int_eq(vfm_pool_members(v, "fast", &o, &e), 0);
 }
 END_TEST

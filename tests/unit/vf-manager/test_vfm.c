@@ -627,7 +627,9 @@ START_TEST(a_record_of_an_earlier_boot_does_not_count)
 
 	carve(2);
 	ck_assert_int_eq(vfm_bind(v, vf0, "vfio-pci", 0, &e), 0);
+	vfm_destroy(v);
 	fake_puts(&k, "proc/sys/kernel/random/boot_id", "boot-two\n");
+	ck_assert_int_eq(vfm_create(&k.config, &v, NULL), 0);
 	ck_assert_int_eq(vfm_show(v, vf0, &f, &e), 0);
 	ck_assert(!f.taken);
 }
