@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/table.h"
 #include "cli/vf.h"
 #include "common/cleanup.h"
 #include "vf-manager/apply.h"
@@ -33,7 +34,8 @@ const struct argp_option vf_apply_options[] = {
 	{"force", VF_KEY(VF_OPT_FORCE), NULL, 0, "also VFs that are in use", 0},
 	{"wait", VF_KEY(VF_OPT_WAIT), "SECONDS", 0,
 		"wait this long for PFs that are not there yet, or have no driver", 0},
-	{"json", 'j', NULL, 0, "print JSON", 0},
+	{"timing", VF_KEY(VF_OPT_TIMING), NULL, 0, "show at the end where the time went", 0},
+	{"json", 'j', NULL, 0, "print JSON, with how long each part took", 0},
 	VF_COMMON_OPTIONS,
 };
 
@@ -118,16 +120,30 @@ static int json_print(json_t *o)
 	return r < 0 || fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 }
 
-static int plan_json(const struct vfm_plan *p)
+static json_t *phases_json(const struct vfm_phases *t)
 {
-	json_t *needs = json_array();
+	json_t *o = json_object();
+
+	for (unsigned i = 0; i < VFM_PHASES; i++)
+		json_object_set_new(o, vfm_phase_name(i), json_integer((json_int_t)t->us[i]));
+	json_object_set_new(o, "total", json_integer((json_int_t)t->total_us));
+	return o;
+}
+
+/* @phases: of an apply, else NULL. */
+static int plan_json(const struct vfm_plan *p, const struct vfm_phases *phases)
+{
+	json_t *needs = json_array(), *top;
 
 	if (p->recreates)
 		json_array_append_new(needs, json_string("recreate"));
 	if (p->n_affected)
 		json_array_append_new(needs, json_string("force"));
-	return json_print(json_pack(
-		"{s:o, s:o, s:o}", "pfs", pfs_json(p), "steps", steps_json(p), "needs", needs));
+	top = json_pack(
+		"{s:o, s:o, s:o}", "pfs", pfs_json(p), "steps", steps_json(p), "needs", needs);
+	if (top && phases)
+		json_object_set_new(top, "phases_us", phases_json(phases));
+	return json_print(top);
 }
 
 static int diff_json(const struct vfm_plan *p)
@@ -226,7 +242,7 @@ int vf_plan(struct vfm *v, const struct vf_args *a)
 		return r;
 	status = errors_print(p);
 	if (vf_flag(a, VF_OPT_JSON))
-		r = plan_json(p);
+		r = plan_json(p, NULL);
 	else if (p->n_steps)
 		plan_print(p);
 	else if (status == EXIT_DONE && !vf_flag(a, VF_OPT_QUIET))
@@ -297,20 +313,45 @@ static unsigned wait_of(const struct vf_args *a)
 	return a->opt[VF_OPT_WAIT] ? (unsigned)strtoul(a->opt[VF_OPT_WAIT], NULL, 10) : 0;
 }
 
-static int apply_result(
-	const struct vf_args *a, const struct vfm_plan *p, int r, const struct err *e)
+/* The phases that there were. */
+static int phases_print(const struct vfm_phases *phases)
+{
+	static const char *const heads[] = {"PHASE", "MS", "SHARE"};
+	struct table t;
+	int r;
+
+	table_init(&t, heads, ARRAY_SIZE(heads));
+	for (unsigned i = 0; i <= VFM_PHASES; i++) {
+		uint64_t us = i < VFM_PHASES ? phases->us[i] : phases->total_us;
+
+		if (!us)
+			continue;
+		table_row(&t, TABLE_PLAIN);
+		table_set(&t, 0, "%s", i < VFM_PHASES ? vfm_phase_name(i) : "total");
+		table_set(&t, 1, "%.1f", (double)us / 1000);
+		table_set(&t, 2, "%.0f %%", 100.0 * (double)us / (double)phases->total_us);
+	}
+	r = table_print(&t, false);
+	table_finish(&t);
+	return r;
+}
+
+static int apply_result(const struct vf_args *a, const struct vfm_plan *p,
+	const struct vfm_phases *phases, int r, const struct err *e)
 {
 	bool all_tried = false;
 	int status;
 
 	if (vf_flag(a, VF_OPT_JSON)) {
-		plan_json(p);
+		plan_json(p, phases);
 		return r < 0 ? vf_fail(r, e) : EXIT_DONE;
 	}
 	for (size_t i = 0; i < p->n_steps; i++)
 		all_tried |= p->step[i].outcome != VFM_STEP_PLANNED;
 	if (vf_flag(a, VF_OPT_DRY_RUN) || (r < 0 && !all_tried))
 		plan_print(p);
+	if (vf_flag(a, VF_OPT_TIMING))
+		phases_print(phases);
 	fflush(stdout);
 	if (r < 0) {
 		status = vf_fail(r, e);
@@ -332,6 +373,7 @@ int vf_apply(struct vfm *v, const struct vf_args *a)
 {
 	_cleanup_(cleanup_desired) struct vfm_desired *want = NULL;
 	_cleanup_(cleanup_plan) struct vfm_plan *p = NULL;
+	struct vfm_phases phases;
 	const struct vfm_apply_options options = {
 		.recreate = vf_flag(a, VF_OPT_RECREATE),
 		.force = vf_flag(a, VF_OPT_FORCE),
@@ -340,6 +382,7 @@ int vf_apply(struct vfm *v, const struct vf_args *a)
 		.wait_ms = wait_of(a) * 1000,
 		.on_step = on_step,
 		.arg = (void *)a,
+		.phases = &phases,
 	};
 	struct err e = {0};
 	int r;
@@ -350,5 +393,5 @@ int vf_apply(struct vfm *v, const struct vf_args *a)
 	if (r)
 		return r;
 	r = vfm_apply(v, want, a->opt[VF_OPT_PF], &options, &p, &e);
-	return p ? apply_result(a, p, r, &e) : vf_fail(r, &e);
+	return p ? apply_result(a, p, &phases, r, &e) : vf_fail(r, &e);
 }

@@ -177,6 +177,24 @@ static int verify(struct apply *a, struct vfm_plan_pf *pf, struct err *e)
 	return r;
 }
 
+static enum vfm_phase phase_of(enum vfm_step_kind kind)
+{
+	switch (kind) {
+	case VFM_STEP_UP: return VFM_PHASE_UP;
+	case VFM_STEP_SET: return VFM_PHASE_ATTRIBUTES;
+	case VFM_STEP_RELEASE:
+	case VFM_STEP_BIND: return VFM_PHASE_BIND;
+	case VFM_STEP_ESWITCH:
+	case VFM_STEP_AUTOPROBE:
+	case VFM_STEP_POOL: return VFM_PHASE_OTHER;
+	/* It tells its parts by itself; what is none of them is a look at what is there. */
+	case VFM_STEP_RECOVER:
+	case VFM_STEP_DESTROY:
+	case VFM_STEP_CARVE: break;
+	}
+	return VFM_PHASE_CHECK;
+}
+
 static int pf_run(struct apply *a, struct vfm_plan_pf *pf, struct err *e)
 {
 	int r = 0;
@@ -187,13 +205,18 @@ static int pf_run(struct apply *a, struct vfm_plan_pf *pf, struct err *e)
 		if (a->v->cancel && *a->v->cancel)
 			return err_set(e, EINTR, "cancelled before: %s", s->text);
 		step_say(a, s, VFM_STEP_PLANNED, NULL);
+		phase_enter(a->v, phase_of(s->kind));
 		r = step_run(a->v, a->p, s, a->o->force, e);
+		phase_enter(a->v, VFM_PHASE_CHECK);
 		step_say(
 			a, s, r < 0 ? VFM_STEP_FAILED : VFM_STEP_DONE, r < 0 && e ? e->text : NULL);
 		if (r < 0)
 			return r;
 	}
-	return pf->n ? verify(a, pf, e) : 0;
+	phase_enter(a->v, VFM_PHASE_VERIFY);
+	r = pf->n ? verify(a, pf, e) : 0;
+	phase_enter(a->v, VFM_PHASE_CHECK);
+	return r;
 }
 
 /* In reverse, everything that was done, on through what cannot be undone. */
@@ -203,6 +226,7 @@ static void undo(struct apply *a, struct err *e)
 	size_t bad = 0;
 
 	a->v->cancel = NULL;
+	phase_enter(a->v, VFM_PHASE_UNDO);
 	for (size_t i = a->p->n_steps; i-- > 0;) {
 		struct vfm_step *s = &a->p->step[i];
 		struct err why = {0};
@@ -325,6 +349,36 @@ static void records_sweep(struct apply *a)
 	}
 }
 
+static int apply(struct apply *a, struct err *e)
+{
+	struct vfm *v = a->v;
+	int r;
+
+	if (a->o->wait_ms &&
+		wait_until(v, "the file's PFs", a->o->wait_ms, pfs_are_there, a) == -EINTR)
+		return err_set(e, EINTR, "cancelled while waiting for the file's PFs");
+	r = vfm_plan(v, a->want, a->only, &a->p, e);
+	if (r == 0 && a->o->dry_run) {
+		r = consent(a, e);
+		return r < 0 ? r : result(a, e);
+	}
+	/* A PF may come or go between looking and locking. */
+	while (r == 0 && a->p->n_steps && !(a->n_locks && locks_cover(a))) {
+		locks_free(a);
+		r = locks_take(a, e);
+		if (r == 0)
+			r = plan_again(a, e);
+	}
+	if (r == 0 && a->p->n_steps)
+		r = consent(a, e);
+	if (r == 0)
+		records_sweep(a);
+	if (r == 0)
+		r = a->p->n_steps ? run(a, e) : result(a, e);
+	locks_free(a);
+	return r;
+}
+
 int vfm_apply(struct vfm *v, const struct vfm_desired *want, const char *only,
 	const struct vfm_apply_options *options, struct vfm_plan **ret, struct err *e)
 {
@@ -332,32 +386,10 @@ int vfm_apply(struct vfm *v, const struct vfm_desired *want, const char *only,
 	struct apply a = {.v = v, .want = want, .only = only, .o = options};
 	int r;
 
-	if (!e)
-		e = &own;
-	*ret = NULL;
-	if (options->wait_ms &&
-		wait_until(v, "the file's PFs", options->wait_ms, pfs_are_there, &a) == -EINTR)
-		return err_set(e, EINTR, "cancelled while waiting for the file's PFs");
-	r = vfm_plan(v, want, only, &a.p, e);
-	if (r == 0 && options->dry_run) {
-		r = consent(&a, e);
-		*ret = a.p;
-		return r < 0 ? r : result(&a, e);
-	}
-	/* A PF may come or go between looking and locking. */
-	while (r == 0 && a.p->n_steps && !(a.n_locks && locks_cover(&a))) {
-		locks_free(&a);
-		r = locks_take(&a, e);
-		if (r == 0)
-			r = plan_again(&a, e);
-	}
-	if (r == 0 && a.p->n_steps)
-		r = consent(&a, e);
-	if (r == 0)
-		records_sweep(&a);
-	if (r == 0)
-		r = a.p->n_steps ? run(&a, e) : result(&a, e);
-	locks_free(&a);
+	phases_start(v);
+	r = apply(&a, e ? e : &own);
 	*ret = a.p;
+	if (options->phases)
+		phases_end(v, options->phases);
 	return r;
 }

@@ -14,6 +14,7 @@
 #ifndef VIADUCT_VFM_APPLY_H
 #define VIADUCT_VFM_APPLY_H
 
+#include "vf-manager/phases.h"
 #include "vf-manager/plan.h"
 
 struct vfm_apply_options {
@@ -26,6 +27,7 @@ struct vfm_apply_options {
 	/* Before a step (outcome PLANNED), after it, and after it was undone. May be NULL. */
 	void (*on_step)(void *arg, const struct vfm_plan *p, const struct vfm_step *s);
 	void *arg;
+	struct vfm_phases *phases; /* NULL, or where the time went: written whatever came of it */
 };
 
 /*

@@ -260,13 +260,16 @@ static int node_is_there(struct vfm *v, void *arg)
 static int bind_steps(
 	struct vfm *v, struct move *m, const struct binding *to, bool is_vfio, struct err *e)
 {
+	enum vfm_phase outer;
 	int r = binding_set(v, m, to, e);
 
 	if (r < 0 || !is_vfio)
 		return r;
+	outer = phase_enter(v, VFM_PHASE_NODE);
 	r = wait_until(v, "its node in /dev/vfio",
 		v->timeout_ms < NODE_TIMEOUT_MS ? v->timeout_ms : NODE_TIMEOUT_MS, node_is_there,
 		&m->bdf);
+	phase_enter(v, outer);
 	if (r == -ETIMEDOUT)
 		return err_set(e, ETIMEDOUT,
 			"bound, but no node appeared in /dev/vfio: is devtmpfs mounted, udev "

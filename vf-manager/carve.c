@@ -156,6 +156,7 @@ static int pf_up(struct vfm *v, struct carve *c, struct err *e)
  */
 static int vfs_destroy(struct vfm *v, struct carve *c, struct err *e)
 {
+	enum vfm_phase outer = phase_enter(v, VFM_PHASE_DESTROY);
 	int r = numvfs_note(v, &c->numvfs, c->before, e);
 
 	if (r == 0)
@@ -166,17 +167,21 @@ static int vfs_destroy(struct vfm *v, struct carve *c, struct err *e)
 	c->res.gone_us = lap(c);
 	for (unsigned i = 0; r == 0 && i < c->numvfs.n_vfs; i++)
 		journal_forget(v, c->numvfs.vf[i]);
+	phase_enter(v, outer);
 	return r;
 }
 
 static int vfs_make(struct vfm *v, struct carve *c, struct err *e)
 {
+	enum vfm_phase outer = phase_enter(v, VFM_PHASE_WRITE);
 	int r = numvfs_write(v, &c->numvfs, c->want, e);
 
 	c->res.make_us = lap(c);
+	phase_enter(v, VFM_PHASE_LINKS);
 	if (r == 0)
 		r = numvfs_links_wait(v, &c->numvfs, c->want, e);
 	c->res.links_us = lap(c);
+	phase_enter(v, outer);
 	return r;
 }
 

@@ -143,8 +143,10 @@ static int carrier_is_on(struct vfm *v, void *arg)
 static void rate_wait(struct target *t)
 {
 	unsigned ms = t->v->timeout_ms < CARRIER_TIMEOUT_MS ? t->v->timeout_ms : CARRIER_TIMEOUT_MS;
+	enum vfm_phase outer = phase_enter(t->v, VFM_PHASE_LINK_UP);
 
 	wait_until(t->v, "the PF's link", ms, carrier_is_on, &t->pf);
+	phase_enter(t->v, outer);
 }
 
 /* Set the group @bits of @s where it belongs. */

@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include "vf-manager/explain.h"
+#include "vf-manager/phases.h"
 #include "vf-manager/vfm.h"
 
 #define MAX_VFS 65535u /* NumVFs is 16 bits: PCIe 5.0 §9.3.3.7 */
@@ -27,6 +28,8 @@ struct vfm {
 	pid_t worker_pid, worker_owner;
 	uint64_t questions; /* put to workers */
 	uint32_t readers_left;
+	enum vfm_phase phase; /* phases.c */
+	uint64_t phase_since, phase_us[VFM_PHASES];
 	char boot_id[64];        /* for records, "" = not asked yet */
 	uint16_t devlink_family; /* its number while this kernel runs, 0 = not asked yet */
 };
@@ -54,6 +57,12 @@ uint64_t now_us(void);
 /* Call @cond until it returns 1 or -errno. 0, that errno, -ETIMEDOUT, or -EINTR when cancelled. */
 int wait_until(struct vfm *v, const char *what, unsigned timeout_ms,
 	int (*cond)(struct vfm *v, void *arg), void *arg);
+
+/* phases.c */
+void phases_start(struct vfm *v);
+/* From now on it is @p; the one it was, to return to. */
+enum vfm_phase phase_enter(struct vfm *v, enum vfm_phase p);
+void phases_end(struct vfm *v, struct vfm_phases *ret);
 
 /* worker.c */
 #define WORKER_ARG_MAX   512

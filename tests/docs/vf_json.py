@@ -111,6 +111,9 @@ def machine(path, root):
             r = run(root, verb, "--json", "-", stdin=json.dumps(other).encode())
             check(r.returncode == 1, f"{name}: {verb} of a PF that is not there: {r.returncode}")
             validate(f"{name}: {verb}", f"{BASE}vf-{verb}.json", json.loads(r.stdout))
+        r = run(root, "apply", "--dry-run", "--json", "-", stdin=json.dumps(other).encode())
+        validate(f"{name}: apply", f"{BASE}vf-plan.json", json.loads(r.stdout))
+        check("phases_us" in json.loads(r.stdout), f"{name}: apply tells its phases")
         r = run(root, "diff", "--json", "-", stdin=json.dumps({"pfs": other["pfs"][:1]}).encode())
         data = json.loads(r.stdout)
         check(data["pfs"][0]["error"] if r.returncode == 1 else r.returncode == 7 and data["differences"],

@@ -173,6 +173,53 @@ START_TEST(apply_makes_it_so_and_then_writes_nothing)
 END_TEST
 
 /* One attribute or driver of one VF is one step, and nobody else notices. */
+static uint64_t phases_sum(const struct vfm_phases *t)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < VFM_PHASES; i++)
+		sum += t->us[i];
+	return sum;
+}
+
+/* Phases whose work takes this fake no time at all are not looked at. */
+START_TEST(apply_tells_where_the_time_went)
+{
+	struct vfm_phases t;
+	struct vfm_apply_options o = {.rollback = true, .phases = &t};
+
+	want(full);
+	k.knobs->fail_at = 6; /* of VF 0's settings, after up, autoprobe and the number */
+	k.knobs->fail_code = EIO;
+	ck_assert_int_lt(apply_with(&o), 0);
+	ck_assert_uint_gt(t.us[VFM_PHASE_WRITE], 0);
+	ck_assert_uint_gt(t.us[VFM_PHASE_UNDO], 0);
+	ck_assert_uint_eq(t.us[VFM_PHASE_DESTROY], 0);
+	ck_assert_uint_eq(t.us[VFM_PHASE_BIND], 0);
+	ck_assert_uint_eq(t.total_us, phases_sum(&t));
+
+	k.knobs->links_delay_ms = 20;
+	ck_assert_msg(apply_with(&o) == 0, "%s", e.text);
+	ck_assert_uint_gt(t.us[VFM_PHASE_CHECK], 0);
+	ck_assert_uint_gt(t.us[VFM_PHASE_UP], 0);
+	ck_assert_uint_gt(t.us[VFM_PHASE_OTHER], 0);
+	ck_assert_uint_gt(t.us[VFM_PHASE_WRITE], 0);
+	ck_assert_uint_ge(t.us[VFM_PHASE_LINKS], 1);
+	ck_assert_uint_gt(t.us[VFM_PHASE_ATTRIBUTES], 0);
+	ck_assert_uint_gt(t.us[VFM_PHASE_BIND], 0);
+	ck_assert_uint_gt(t.us[VFM_PHASE_VERIFY], 0);
+	ck_assert_uint_eq(t.us[VFM_PHASE_UNDO], 0);
+	ck_assert_uint_eq(t.total_us, phases_sum(&t));
+
+	/* What was needed before is not counted again. */
+	ck_assert_int_eq(apply_with(&o), 0);
+	ck_assert_uint_gt(t.us[VFM_PHASE_CHECK], 0);
+	ck_assert_uint_eq(t.total_us, t.us[VFM_PHASE_CHECK]);
+	for (unsigned i = 0; i < VFM_PHASES; i++)
+		ck_assert_str_ne(vfm_phase_name(i), "unknown");
+}
+END_TEST
+
 START_TEST(what_differs_alone_is_changed)
 {
 	apply(full);
@@ -889,6 +936,7 @@ int main(void)
 	tcase_set_timeout(t, 30);
 	tcase_add_test(t, steps_come_in_the_fixed_order);
 	tcase_add_test(t, apply_makes_it_so_and_then_writes_nothing);
+	tcase_add_test(t, apply_tells_where_the_time_went);
 	tcase_add_test(t, what_differs_alone_is_changed);
 	tcase_add_test(t, another_number_destroys_all_and_says_so);
 	tcase_add_test(t, a_dry_run_refuses_as_the_run_would_and_changes_nothing);
