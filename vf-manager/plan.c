@@ -377,7 +377,7 @@ static int affected_plan(struct make *m)
 static int steps_plan(struct make *m)
 {
 	static int (*const parts[])(struct make *) = {eswitch_plan, autoprobe_plan, carve_plan,
-		settings_plan, drivers_plan, pool_plan, up_plan, affected_plan};
+		settings_plan, drivers_plan, rates_plan, pool_plan, up_plan, affected_plan};
 	const struct pf_state *s = m->pf->state;
 	struct vfm_step *step;
 	int r = check(m);

@@ -4,7 +4,8 @@
  * order in which they are made. Of each PF:
  *
  *   what an interrupted carve left, the PF's interface up, the mode of its switch, its autoprobe,
- *   the number of VFs, what each is given, the driver of each, the pool
+ *   the number of VFs, what each is given, the driver of each, maximum rates of new VFs (for which the
+ *   PF's link has to be back), the pool
  *
  * and only what differs. Attributes and drivers never cost a VF its life; another number of VFs, or
  * another mode of the switch while there are VFs, destroys all of a PF. VFs that are not in the file

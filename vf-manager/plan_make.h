@@ -37,5 +37,6 @@ const char *or_none(const char *name);
 /* plan_vfs.c: 0, -ENOMEM, or what refuse() returned. */
 int settings_plan(struct make *m);
 int drivers_plan(struct make *m);
+int rates_plan(struct make *m);
 
 #endif

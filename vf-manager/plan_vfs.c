@@ -118,6 +118,32 @@ static int mac_make_free(
 	return 0;
 }
 
+/*
+ * The rates that come last: of new VFs, since igb takes a rate only of a PF with a link, and a carve has
+ * just taken that down for a second and a half. All else is done in that time.
+ */
+static uint32_t rates_later(const struct make *m, const struct vfm_settings *want)
+{
+	return m->remade && want->set & VFM_BIT(MAX_RATE) && want->max_rate
+		       ? want->set & VFM_RATE_BITS
+		       : 0;
+}
+
+int rates_plan(struct make *m)
+{
+	const struct vfm_desired_pf *w = m->pf->want;
+	int r = 0;
+
+	for (size_t i = 0; i < w->n_vfs && r >= 0; i++) {
+		const struct vfm_settings *want = &w->vf[i].settings;
+		uint32_t bits = rates_later(m, want);
+
+		if (bits)
+			r = set_add(m, w->vf[i].index, want, NULL, bits);
+	}
+	return r;
+}
+
 static int listed_settings_plan(struct make *m, uint8_t (*mac)[6])
 {
 	static const uint8_t none[6];
@@ -137,7 +163,7 @@ static int listed_settings_plan(struct make *m, uint8_t (*mac)[6])
 		r = settings_differ(m, vf->index, want, have, bits);
 		if (r < 0 || !bits)
 			continue;
-		todo = bits;
+		todo = bits & ~rates_later(m, want);
 		if (!m->remade && bits & VFM_BIT(MAC)) {
 			if (!memcmp(want->mac, none, 6)) {
 				/* Has let go of it, for another's sake. */

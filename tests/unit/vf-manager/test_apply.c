@@ -134,10 +134,11 @@ START_TEST(steps_come_in_the_fixed_order)
 		     "0000:01:00.0: set sriov_drivers_autoprobe off\n"
 		     "0000:01:00.0: make 2 VFs\n"
 		     "0000:01:00.0: VF 0 (0000:01:10.0): mac 52:54:00:00:00:10, vlan 100, qos 3, "
-		     "max-rate 500, trust on\n"
+		     "trust on\n"
 		     "0000:01:00.0: VF 1 (0000:01:10.2): trust on\n"
 		     "0000:01:00.0: VF 0 (0000:01:10.0): bind to vfio-pci\n"
 		     "0000:01:00.0: VF 1 (0000:01:10.2): bind to vfio-pci\n"
+		     "0000:01:00.0: VF 0 (0000:01:10.0): max-rate 500\n"
 		     "0000:01:00.0: put it into pool fast\n");
 	ck_assert(!p->recreates);
 	ck_assert_uint_eq(k.knobs->changes, 0);
