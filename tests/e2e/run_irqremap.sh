@@ -67,5 +67,30 @@ equal "$status" 0 "exit status"
 prints guest "pong 10.9.0.1" "units 0 plain 3"
 equal "$(grep -c '"remap": null' "$scratch/off.json")" 1 "figures"
 clean
+
+# The guest's kernel moves its e1000 into a domain with page tables, which we do not offer, and back.
+it "a guest that turns DMA translation on passes through, and a device that it wants translated is blocked alone"
+append="intel_iommu=on iommu=pt" guest "of() { basename /sys/bus/pci/drivers/\$1/*/net/*; }
+up() { ip addr add \$2/24 dev \$1; ip link set \$1 up; }
+pings() { for i in \$(seq \$2); do ping -c 1 -W 1 \$1 >/dev/null && return; done; false; }
+up \$(of igbvf) 10.9.0.2; up \$(basename /sys/bus/virtio/devices/*/net/*) 10.9.1.2; up \$(of e1000) 10.9.2.2
+for a in 10.9.0.1 10.9.1.1 10.9.2.1; do pings \$a 40 && echo pong \$a; done
+echo types \$(cat /sys/kernel/iommu_groups/*/type | sort -u)
+dmesg | grep -o 'Default domain type: [A-Za-z]*'; ls /sys/class/iommu
+d=\$(basename /sys/bus/pci/drivers/e1000/0000:*); g=/sys/kernel/iommu_groups/\$(basename \$(readlink /sys/bus/pci/devices/\$d/iommu_group))
+turn() { echo \$d >/sys/bus/pci/drivers/e1000/unbind; echo \$1 >\$g/type; echo \$d >/sys/bus/pci/drivers/e1000/bind
+up \$(of e1000) 10.9.2.2; echo now \$(cat \$g/type); }
+turn DMA; pings 10.9.2.1 5 || echo blocked; pings 10.9.0.1 5 && pings 10.9.1.1 5 && echo others work
+turn identity; pings 10.9.2.1 40 && echo allowed" \
+	--assign "${vf[0]},$e1000" --net tap=tap0 --irq-remap on,dma=passthrough --stats "$scratch/dma.json"
+equal "$status" 0 "exit status"
+prints guest "pong 10.9.0.1" "pong 10.9.1.1" "pong 10.9.2.1" "types identity" \
+	"Default domain type: Passthrough" dmar0 "now DMA" blocked "others work" "now identity" allowed
+equal "$(figure "$scratch/dma.json" dma_blocked)" 0 "devices blocked at the end"
+echo "  $(figure "$scratch/dma.json" dma_faults) accesses of it heard of"
+# Two spaces, RAM in each; the e1000's was taken away and put back.
+equal "$(figure "$scratch/dma.json" map_calls) $(figure "$scratch/dma.json" unmap_calls)" "3 1" \
+	"mappings made and taken away"
+clean
 host_well
 done_testing

@@ -289,12 +289,12 @@ static void dma_op(struct world *w, const uint8_t *d)
 	uint64_t root = (w->root & 0x7000) + rid / 256 * 16, table = (d[0] & 0x70) << 8;
 	uint64_t at = table + rid % 256 * 16;
 
-	le_store(w->mem + root, 8, table | (d[1] & 1 ? le_load(d + 2, 2) & 0xfff : 1));
+	le_store(w->mem + root, 8, table | 1 | (d[1] & 1 ? 1ull << d[5] % 64 : 0));
 	le_store(w->mem + root + 8, 8, d[1] & 2 ? d[4] : 0);
 	if (at > MEM - 16)
 		return;
-	le_store(w->mem + at, 8, d[1] & 4 ? le_load(d + 2, 8) : 9);
-	le_store(w->mem + at + 8, 8, d[1] & 8 ? le_load(d + 2, 4) & 0x1ff : 2);
+	le_store(w->mem + at, 8, 9 ^ (d[1] & 4 ? 1ull << d[2] % 64 : 0));
+	le_store(w->mem + at + 8, 8, 2 ^ (d[1] & 8 ? 1ull << d[3] % 64 : 0));
 }
 
 static void up(struct world *w)
