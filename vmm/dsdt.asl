@@ -41,6 +41,27 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "VIADCT", "VIADUCT", 0x00000001)
 			})
 		}
 
+		// The power button, by the generic event device (ACPI 6.4 section 5.6.9): there is no SCI
+		Device (PWRB)
+		{
+			Name (_HID, EisaId ("PNP0C0C"))
+			Name (_UID, Zero)
+		}
+
+		Device (GED0)
+		{
+			Name (_HID, "ACPI0013")
+			Name (_UID, Zero)
+			Name (_CRS, ResourceTemplate ()
+			{
+				Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive) { 9 }
+			})
+			Method (_EVT, 1, Serialized)
+			{
+				Notify (\_SB.PWRB, 0x80)
+			}
+		}
+
 		Device (PCI0)
 		{
 			Name (_HID, EisaId ("PNP0A08"))

@@ -54,7 +54,8 @@
 #define LAYOUT_PORT_RESET     0xcf9u
 #define LAYOUT_PORT_CFC       0xcfcu
 
-#define LAYOUT_GSI_COM1 4u
+#define LAYOUT_GSI_COM1   4u
+#define LAYOUT_GSI_BUTTON 9u /* edge: the power button was pressed */
 /* INTx of bus 0: pin INTA# to INTD# of a slot turn around these, as vmm/dsdt.asl says. */
 #define LAYOUT_GSI_INTX   16u
 #define LAYOUT_GSI_INTX_N 8u

@@ -285,6 +285,7 @@ START_TEST(dsdt_agrees_with_the_layout)
 	uint8_t sleep[] = {0x47, 1, 0, 0, 0, 0, 1, 2}, com1[] = {0x47, 1, 0, 0, 0, 0, 1, 8};
 	/* Interrupt(ResourceConsumer, Edge, ActiveHigh, Exclusive) { 4 } */
 	uint8_t irq[] = {0x89, 6, 0, 3, 1, LAYOUT_GSI_COM1, 0, 0, 0};
+	uint8_t button[] = {0x89, 6, 0, 3, 1, LAYOUT_GSI_BUTTON, 0, 0, 0};
 	uint8_t region[] = {0x5b, 0x80, 'I', 'N', 'F', 'O', 0, 0x0c, 0, 0, 0, 0};
 
 	/* WordBusNumber 0 .. BUSES - 1 */
@@ -303,6 +304,7 @@ START_TEST(dsdt_agrees_with_the_layout)
 	ck_assert(dsdt_has(sleep, sizeof(sleep)));
 	ck_assert(dsdt_has(com1, sizeof(com1)));
 	ck_assert(dsdt_has(irq, sizeof(irq)));
+	ck_assert(dsdt_has(button, sizeof(button)));
 	ck_assert(dsdt_has(region, sizeof(region)));
 	ck_assert(dsdt_has("_S5_\x12", 5));
 }
