@@ -37,7 +37,10 @@ enum {
 	OPT_IRQ_REMAP,
 	OPT_APIC_IDS,
 	OPT_UNSAFE_INTERRUPTS,
-	OPT_UNSAFE_ISOLATION
+	OPT_UNSAFE_ISOLATION,
+	OPT_ON_DEVICE_ERROR,
+	OPT_ON_DEVICE_REQUEST,
+	OPT_DEVICE_TIMEOUT
 };
 
 static const struct argp_option options[] = {
@@ -60,6 +63,16 @@ static const struct argp_option options[] = {
 		0},
 	{"unsafe-isolation", OPT_UNSAFE_ISOLATION, NULL, 0,
 		"Assign functions that ports without ACS let reach others past the IOMMU", 0},
+	{"on-device-error", OPT_ON_DEVICE_ERROR, "WHAT", 0,
+		"When an assigned function reports an uncorrectable error: isolate it, or stop the "
+		"guest (default: isolate)",
+		0},
+	{"on-device-request", OPT_ON_DEVICE_REQUEST, "WHAT", 0,
+		"When the host wants an assigned function back: detach it, or shutdown the guest "
+		"(default: detach)",
+		0},
+	{"device-timeout", OPT_DEVICE_TIMEOUT, "SECONDS", 0,
+		"How long a guest may take for that shutdown before it is ended (default: 30)", 0},
 	{"net", OPT_NET, "KIND=ARG[,mac=][,model=][,queues=][,mtu=][,mode=][,packed=off]...", 0,
 		"Give the guest a network device, virtio or with model=e1000 an Intel 82540EM, on "
 		"a "
@@ -180,6 +193,14 @@ static void net_parse(struct run_options *o, const char *arg, struct argp_state 
 	o->n_net++;
 }
 
+static enum device_policy policy_parse(const char *option, const char *arg, const char *go_on,
+	const char *end, struct argp_state *state)
+{
+	if (strcmp(arg, go_on) && strcmp(arg, end))
+		argp_error(state, "%s: %s or %s, not '%s'", option, go_on, end, arg);
+	return strcmp(arg, end) ? DEVICE_LET_GO : DEVICE_END;
+}
+
 static bool name_valid(const char *s)
 {
 	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
@@ -219,6 +240,22 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_HUGE: o->hugepages = true; break;
 	case OPT_ASSIGN: assign_parse(o, arg, state); break;
+	case OPT_ON_DEVICE_ERROR:
+		o->on_device_error =
+			policy_parse("--on-device-error", arg, "isolate", "stop", state);
+		break;
+	case OPT_ON_DEVICE_REQUEST:
+		o->on_device_request =
+			policy_parse("--on-device-request", arg, "detach", "shutdown", state);
+		break;
+	case OPT_DEVICE_TIMEOUT:
+		errno = 0;
+		v = strtoul(arg, &end, 10);
+		if (*arg < '0' || *arg > '9' || *end || errno || v < 1 || v > DEVICE_TIMEOUT_MAX)
+			argp_error(state, "--device-timeout: '%s' is not a number from 1 to %u",
+				arg, DEVICE_TIMEOUT_MAX);
+		o->device_timeout = (unsigned int)v;
+		break;
 	case OPT_NET: net_parse(o, arg, state); break;
 	case OPT_NAME:
 		if (!name_valid(arg))
@@ -251,12 +288,15 @@ static const char doc[] =
 	"ends the guest and Ctrl-A Ctrl-A sends one Ctrl-A.\n\n"
 	"Exit status: 0 guest powered off, 1 it could not be started, 2 wrong usage, 3 guest "
 	"crashed (triple fault), 4 guest rebooted and --no-reboot was given, 5 KVM could not "
-	"go on, 6 ended by the escape key, 128+N ended by signal N.";
+	"go on, 6 ended by the escape key, 7 an assigned device reported an error and "
+	"--on-device-error stop was given, 8 the host wanted a device back and the guest did not "
+	"shut down in time, 128+N ended by signal N.";
 
 /* ---- the event loop ---- */
 
 struct run {
 	struct guest guest;
+	struct run_devices devices;
 	const struct run_options *opt;
 	struct stats_file *stats;
 	sd_event *event;
@@ -300,7 +340,7 @@ static int on_end(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 	struct err e = {0};
 	enum vm_end end = guest_halt(r);
 
-	if (end == VM_END_REBOOT && r->quit)
+	if (end == VM_END_REBOOT && (r->quit || run_devices_ending(&r->devices)))
 		return sd_event_exit(r->event, 0);
 	if (end == VM_END_REBOOT && !r->opt->no_reboot) {
 		int ret = guest_restart(&r->guest, &e);
@@ -334,6 +374,11 @@ static void run_quit(struct run *r, int status)
 	r->quit = true;
 	r->status = status;
 	vm_stop(r->guest.vm, VM_END_STOPPED, NULL);
+}
+
+static void on_device_quit(void *ctx, int status)
+{
+	run_quit(ctx, status);
 }
 
 static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *ctx)
@@ -451,6 +496,8 @@ static bool interrupted(void *ctx)
 	sigaddset(&usr1, SIGUSR1);
 	if (sigtimedwait(&usr1, NULL, &now) == SIGUSR1)
 		on_usr1(NULL, NULL, ctx);
+	if (run_devices_poll(&((struct run *)ctx)->devices))
+		return true;
 	sigpending(&pending);
 	for (size_t i = 0; i < ARRAY_SIZE(stops); i++) {
 		if (sigismember(&pending, stops[i]))
@@ -518,6 +565,7 @@ static int run_guest(struct run *r)
 		err_sys(&e, -ret, "watch signals and console");
 		goto fail;
 	}
+	r->devices = (struct run_devices){.guest = &r->guest, .quit = on_device_quit, .ctx = r};
 	r->guest.interrupted = interrupted;
 	r->guest.interrupted_ctx = r;
 	ret = guest_start(&r->guest, &e);
@@ -526,6 +574,9 @@ static int run_guest(struct run *r)
 		goto fail;
 	if (ret == 0 && console_is_tty(r->guest.console))
 		fprintf(stderr, "viaduct run: %s: running; Ctrl-A x ends it\n", r->opt->name);
+	ret = run_devices_watch(&r->devices, r->event, &e);
+	if (ret < 0)
+		goto fail;
 	ret = sd_event_loop(r->event);
 	if (ret < 0) {
 		err_sys(&e, -ret, "run the event loop");
@@ -565,6 +616,7 @@ int main(int argc, char **argv)
 		.cpus = 1,
 		.irq_remap = true,
 		.memory = 256 * MIB,
+		.device_timeout = DEVICE_TIMEOUT_DEFAULT,
 	};
 	static const struct argp argp = {options, parse_opt, NULL, doc, NULL, NULL, NULL};
 	struct run r = {.opt = &opt, .kmsg_fd = -1};
@@ -594,6 +646,7 @@ int main(int argc, char **argv)
 	guest_finish(&r.guest);
 	stats_close(r.stats);
 	fd_close(r.kmsg_fd);
+	run_devices_finish(&r.devices);
 	sd_event_unref(r.event);
 	for (unsigned int i = 0; i < opt.n_net; i++)
 		net_option_finish(&opt.net[i]);

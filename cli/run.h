@@ -8,6 +8,7 @@
 
 #include "cli/console.h"
 #include "cli/run_assign.h"
+#include "cli/run_device.h"
 #include "common/bdf.h"
 #include "common/err.h"
 #include "common/sysfs.h"
@@ -29,8 +30,10 @@ enum run_status {
 	RUN_CRASH = 3,
 	RUN_REBOOT = 4, /* with --no-reboot */
 	RUN_KVM_ERROR = 5,
-	RUN_QUIT = 6,     /* escape key */
-	RUN_SIGNAL = 128, /* + signal number */
+	RUN_QUIT = 6,          /* escape key */
+	RUN_DEVICE_ERROR = 7,  /* --on-device-error stop */
+	RUN_DEVICE_WANTED = 8, /* --on-device-request shutdown, and it did not */
+	RUN_SIGNAL = 128,      /* + signal number */
 };
 
 /* --net KIND=ARG[,KEY=VALUE...] */
@@ -57,6 +60,8 @@ struct run_options {
 	bool kaslr;
 	struct assign_option assign[RUN_MAX_ASSIGN];
 	unsigned int n_assign;
+	enum device_policy on_device_error, on_device_request;
+	unsigned int device_timeout; /* seconds a guest has to shut down */
 	struct net_option net[RUN_MAX_NET];
 	unsigned int n_net;
 	const char *stats;
@@ -109,6 +114,8 @@ int guest_start(struct guest *g, struct err *e);
 const struct vfm_remapping *guest_host_irqs(struct guest *g, struct err *e);
 /* After vm_join(): everything as after power-on, and running again. */
 int guest_restart(struct guest *g, struct err *e);
+/* Press it: the guest hears of it if it listens. */
+void guest_power_button(struct guest *g);
 /* Tear down in reverse order of building; also for a half-built guest. */
 void guest_finish(struct guest *g);
 

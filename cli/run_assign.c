@@ -176,6 +176,16 @@ enum vfm_status run_lease_isolation(const struct run_leases *l, unsigned int i)
 	return l->of[i].isolation;
 }
 
+void run_leases_forget(struct run_leases *l, struct bdf b)
+{
+	for (unsigned int i = 0; l && i < l->n; i++) {
+		if (!bdf_equal(l->of[i].bdf, b))
+			continue;
+		l->of[i].bound = false;
+		vfm_lease_drop(l->v, b, &l->of[i].fd);
+	}
+}
+
 void run_leases_drop(struct run_leases *l)
 {
 	if (!l)

@@ -37,6 +37,8 @@ int run_leases_take(const struct assign_option *list, unsigned int n, const stru
 /* Of list[i]: is it leased, and how well is it isolated? */
 bool run_lease_held(const struct run_leases *l, unsigned int i);
 enum vfm_status run_lease_isolation(const struct run_leases *l, unsigned int i);
+/* @b is closed and the host's again, with whatever driver it wants: its lease goes now. */
+void run_leases_forget(struct run_leases *l, struct bdf b);
 /* Once the devices are closed: what was bound here goes back, then the leases go. Takes NULL. */
 void run_leases_drop(struct run_leases *l);
 

@@ -111,6 +111,13 @@ static int guest_lease(struct guest *g, struct bdf *bdf, struct err *e)
 	return run_leases_take(opt->assign, opt->n_assign, &trust, bdf, e, &g->leases);
 }
 
+void guest_power_button(struct guest *g)
+{
+	/* An edge for the generic event device, vmm/dsdt.asl. */
+	ioapic_set(g->vm->ioapic, LAYOUT_GSI_BUTTON, true);
+	ioapic_set(g->vm->ioapic, LAYOUT_GSI_BUTTON, false);
+}
+
 static int guest_assign(struct guest *g, struct err *e)
 {
 	const struct run_options *opt = g->opt;

@@ -171,6 +171,16 @@ static json_t *host_json(struct guest *g)
 	return o;
 }
 
+static const char *assigned_state_name(enum assigned_state s)
+{
+	switch (s) {
+	case ASSIGNED_PRESENT: return "present";
+	case ASSIGNED_ISOLATED: return "isolated";
+	case ASSIGNED_DETACHED: return "detached";
+	}
+	return "?";
+}
+
 static json_t *assigned_json(const struct guest *g, uint64_t *irqfd)
 {
 	json_t *list = json_array();
@@ -198,6 +208,9 @@ static json_t *assigned_json(const struct guest *g, uint64_t *irqfd)
 			json_string(vfm_status_name(run_lease_isolation(g->leases, i))));
 		json_object_set_new(o, "leased", json_boolean(run_lease_held(g->leases, i)));
 		put(o, "vectors_silent", s.vectors_silent);
+		json_object_set_new(o, "state", json_string(assigned_state_name(s.state)));
+		put(o, "errors", s.signals[ASSIGNED_ERROR]);
+		put(o, "requests", s.signals[ASSIGNED_REQUEST]);
 		json_array_append_new(list, o);
 		*irqfd += s.host_irqs > s.user_irqs ? s.host_irqs - s.user_irqs : 0;
 	}

@@ -8,7 +8,7 @@ here=$(cd "${BASH_SOURCE[0]%/*}" && pwd)
 # shellcheck source=lab/lib.sh
 . "$here/../lib.sh"
 
-modules="virtio_pci virtio_net virtio_blk virtio_console igbvf igb e1000 e1000e nvme"
+modules="virtio_pci virtio_net virtio_blk virtio_console igbvf igb e1000 e1000e nvme button evdev"
 
 version=$1
 shift

@@ -73,6 +73,13 @@ refuses 1 "kernel $public/private" "Permission denied" -- "$public/viaduct" run 
 chmod 600 /dev/kvm
 wrap=()
 
+it "devices' errors and requests: policies there are none of"
+refuses 2 "--on-device-error: isolate or stop, not 'detach'" -- "${with[@]}" --on-device-error detach
+refuses 2 "--on-device-request: detach or shutdown, not ''" -- "${with[@]}" --on-device-request=
+for n in 0 -1 3601 30s 99999999999999999999; do
+	refuses 2 "--device-timeout: '$n' is not a number" -- "${with[@]}" --device-timeout="$n"
+done
+
 it "initrd: missing, a directory, empty"
 refuses 1 "initrd $scratch/none" "No such file" -- viaduct run --kernel "$kernel" --initrd "$scratch/none"
 refuses 1 "initrd $scratch" "not a regular file" -- viaduct run --kernel "$kernel" --initrd "$scratch"
