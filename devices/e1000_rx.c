@@ -202,7 +202,6 @@ static enum fate take(struct e1000 *n, struct e1000_held *h, uint32_t *ret_cause
 	uint8_t *frame = h->buf + NET_HDR_LEN;
 	size_t len = h->len - NET_HDR_LEN, wire = len + E1000_FCS, need;
 	uint32_t rctl = *e1000_reg(n, R_RCTL);
-	unsigned int have = 0;
 	struct e1000_ring r;
 	enum match m;
 
@@ -223,14 +222,14 @@ static enum fate take(struct e1000 *n, struct e1000_held *h, uint32_t *ret_cause
 	}
 	/* A tag that is taken out may spare the last of them: of no matter. */
 	need = (wire + buffer_size(rctl) - 1) / buffer_size(rctl);
-	if (e1000_ring_get(n, R_RDBAL, &r))
-		have = (r.tail + r.n - r.head) % r.n;
-	if (r.n && need >= r.n) {
-		e1000_stat_add(n, R_MPC, 1);
-		return FATE_DROPPED;
+	if (e1000_ring_get(n, R_RDBAL, &r)) {
+		if (need >= r.n) {
+			e1000_stat_add(n, R_MPC, 1);
+			return FATE_DROPPED;
+		}
+		if ((r.tail + r.n - r.head) % r.n >= need)
+			return deliver(n, &r, frame, len, m, ret_causes);
 	}
-	if (have >= need)
-		return deliver(n, &r, frame, len, m, ret_causes);
 	if (!h->counted)
 		e1000_stat_add(n, R_RNBC, 1);
 	h->counted = true;

@@ -277,6 +277,16 @@ static unsigned int sent(void)
 	return n;
 }
 
+static unsigned int taken(void)
+{
+	unsigned int n;
+
+	pthread_mutex_lock(&wire.lock);
+	n = wire.taken;
+	pthread_mutex_unlock(&wire.lock);
+	return n;
+}
+
 static unsigned int irqs(void)
 {
 	unsigned int n;
@@ -319,7 +329,8 @@ static void tx_go(void)
 
 static uint8_t tx_status(unsigned int i)
 {
-	return *(volatile uint8_t *)gmem_hva(mem, TX_RING + i * 16 + 12, 1);
+	return __atomic_load_n(
+		(uint8_t *)gmem_hva(mem, TX_RING + i * 16 + 12, 1), __ATOMIC_ACQUIRE);
 }
 
 static void put16(uint8_t *p, unsigned int v)
@@ -627,7 +638,7 @@ START_TEST(nothing_moves_without_bus_mastering)
 	tx_desc(TX_BUF, LEGACY(60, 0, EOP | RS), 0);
 	tx_go();
 	wire_in("\xff\xff\xff\xff\xff\xff......\x08\x06...........", 25);
-	eventually(wire.taken == 1);
+	eventually(taken() == 1);
 	ck_assert_uint_eq(rd(R_TDH), 0);
 	ck_assert_uint_eq(rd(R_RDH), 0);
 	ck_assert_uint_eq(sent(), 0);
@@ -648,7 +659,7 @@ static struct got rx_got(void)
 	uint8_t *d = gmem_hva(mem, RX_RING + rx_tail * 16, 16);
 	struct got g;
 
-	eventually(*(volatile uint8_t *)(d + 12) & 1);
+	eventually(__atomic_load_n((uint64_t *)(d + 8), __ATOMIC_ACQUIRE) >> 32 & 1);
 	g = (struct got){
 		.len = (unsigned int)le_load(d + 8, 2),
 		.csum = (unsigned int)le_load(d + 10, 2),
@@ -775,7 +786,7 @@ START_TEST(what_comes_while_nobody_listens_is_gone)
 
 	wr(R_RCTL, 0);
 	wire_in(f, len);
-	eventually(wire.taken == 1);
+	eventually(taken() == 1);
 	wr(R_RCTL, RCTL_EN);
 	f[14] = 0x46;
 	wire_in(f, len);
