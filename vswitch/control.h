@@ -6,7 +6,7 @@
 #ifndef VIADUCT_VSWITCH_CONTROL_H
 #define VIADUCT_VSWITCH_CONTROL_H
 
-#include "vswitch/rpc.h"
+#include "common/rpc.h"
 #include "vswitch/vswitch.h"
 
 extern const struct rpc_method control_apply_methods[];

@@ -11,7 +11,7 @@
 
 #include "vswitch/config_json.h"
 #include "vswitch/plan.h"
-#include "vswitch/rpc.h"
+#include "common/rpc.h"
 
 #define CHECK(cond)                                                                \
 	do {                                                                       \

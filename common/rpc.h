@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * JSON-RPC 2.0, from the text of a request to the text of its answer. Methods come in groups, one
- * table a file. Knows nothing of sockets and of the switch: what a method works on is @ctx.
+ * table a file. Knows nothing of sockets and of whose methods they are: what a method works on is @ctx.
  */
-#ifndef VIADUCT_VSWITCH_RPC_H
-#define VIADUCT_VSWITCH_RPC_H
+#ifndef VIADUCT_COMMON_RPC_H
+#define VIADUCT_COMMON_RPC_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 #define RPC_BATCH_MAX  32 /* an answer may be a thousand times as long as its request */
 #define RPC_PARAMS_MAX 6
 
-/* JSON-RPC 2.0 §5.1; what the switch itself refuses is 1. */
+/* JSON-RPC 2.0 §5.1; what the methods refuse is 1. */
 enum {
 	RPC_PARSE = -32700,
 	RPC_INVALID = -32600,
@@ -42,7 +42,7 @@ struct rpc_method {
 /* The answer is an error: @code and what is wrong. */
 void rpc_fail(struct rpc_answer *a, int code, const char *text);
 
-/* The answer is true, or, when @r is negative, that the switch refused and said why in @a->e. */
+/* The answer is true, or, when @r is negative, that it was refused and why is in @a->e. */
 void rpc_done(struct rpc_answer *a, int r);
 
 /* @params' text @name, or NULL with the answer set: @what says what it must be. */

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vswitch/rpc.h"
+#include "common/rpc.h"
 
 void rpc_fail(struct rpc_answer *a, int code, const char *text)
 {

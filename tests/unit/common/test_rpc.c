@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "vswitch/rpc.h"
+#include "common/rpc.h"
 
 static void echo(void *ctx, const json_t *params, struct rpc_answer *a)
 {
