@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "irqremap/irqremap.h"
+#include "irqremap/snapshot.h"
 
 /* One GSI. A used route is always one that KVM has: a refused commit is taken back. */
 struct irq_route {
@@ -76,6 +77,9 @@ int irq_translate(
 	struct irq_router *r, uint16_t rid, struct irq_msi in, bool request, struct irq_msi *ret);
 /* Deliver what irq_translate() gave. > 0 delivered, 0 blocked by the guest, or -errno. No locks. */
 int irq_router_inject(struct irq_router *r, const struct irq_msi *m);
+
+/* snapshot.c: what would become of @msg now. Nothing is recorded. */
+void irq_way_find(struct irq_router *r, uint16_t rid, struct irq_msi msg, struct irq_way *ret);
 
 /* vtd.c: the unit's part of irq_translate(). */
 int vtd_translate(

@@ -86,6 +86,7 @@ struct ioapic {
 	uint8_t routed_vector[IRQ_IOAPIC_PINS]; /* ... of this vector */
 	uint32_t ending;                        /* pins whose listener is being told */
 	uint64_t rte[IRQ_IOAPIC_PINS];
+	uint64_t sent[IRQ_IOAPIC_PINS]; /* messages that a processor took */
 	struct pin_eoi eoi[IRQ_IOAPIC_PINS];
 };
 
@@ -256,8 +257,10 @@ static void pins_service(struct ioapic *io)
 			pin_route(io, pin);
 		if (io->stale & 1u << pin)
 			continue;
-		if (level_send(io, pin))
+		if (level_send(io, pin)) {
 			io->rte[pin] |= RTE_REMOTE;
+			io->sent[pin]++;
+		}
 	}
 }
 
@@ -298,8 +301,9 @@ void ioapic_set(struct ioapic *io, unsigned int pin, bool level)
 	io->line = level ? io->line | bit : io->line & ~bit;
 	if (!level)
 		io->blocked &= ~bit;
-	if (rise && !rte_is_level(rte) && rte_sends(rte) && !(rte & RTE_MASKED))
-		irq_router_send(io->router, io->rid, rte_message(rte));
+	if (rise && !rte_is_level(rte) && rte_sends(rte) && !(rte & RTE_MASKED) &&
+		irq_router_send(io->router, io->rid, rte_message(rte)) > 0)
+		io->sent[pin]++;
 	ioapic_settle(io, 0);
 }
 
@@ -423,6 +427,26 @@ void ioapic_write(struct ioapic *io, uint64_t off, unsigned int len, uint64_t va
 	else if (off == IOEOI && len == 4)
 		ended = pins_end(io, (uint8_t)val);
 	ioapic_settle(io, ended);
+}
+
+void ioapic_snapshot(struct ioapic *io, unsigned int pin, struct ioapic_pin *ret)
+{
+	uint64_t rte;
+
+	assert(pin < IRQ_IOAPIC_PINS);
+	pthread_mutex_lock(&io->lock);
+	rte = io->rte[pin];
+	*ret = (struct ioapic_pin){
+		.masked = rte & RTE_MASKED,
+		.level = rte_is_level(rte),
+		.asserted = io->line >> pin & 1,
+		.remote_irr = rte & RTE_REMOTE,
+		.pending = pin_owes(io, pin),
+		.sends = rte_sends(rte),
+		.sent = io->sent[pin],
+	};
+	irq_way_find(io->router, io->rid, rte_message(rte), &ret->way);
+	pthread_mutex_unlock(&io->lock);
 }
 
 /* ---- life ---- */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "irqremap/irqremap.h"
+#include "irqremap/snapshot.h"
 
 struct irq_lines {
 	struct ioapic *io;
@@ -77,6 +78,18 @@ void irq_line_detach(struct irq_line *l)
 	}
 	pthread_mutex_unlock(&ls->eoi_lock);
 	l->lines = NULL;
+}
+
+bool irq_line_level(const struct irq_line *l)
+{
+	bool level;
+
+	if (!l->lines)
+		return false;
+	pthread_mutex_lock(&l->lines->level_lock);
+	level = l->level;
+	pthread_mutex_unlock(&l->lines->level_lock);
+	return level;
 }
 
 bool irq_line_set(struct irq_line *l, bool level)

@@ -15,6 +15,7 @@
 #include "common/cleanup.h"
 #include "irqremap/internal.h"
 #include "irqremap/irte.h"
+#include "irqremap/message.h"
 
 int irq_vector_create(struct irq_router *r, uint16_t rid, struct err *e, struct irq_vector **ret)
 {
@@ -233,6 +234,26 @@ void irq_vector_clear(struct irq_vector *v)
 	if (v->masked)
 		vector_drain(v);
 	pthread_mutex_unlock(&v->r->lock);
+}
+
+void irq_vector_snapshot(struct irq_vector *v, struct irq_vector_info *ret)
+{
+	pthread_mutex_lock(&v->r->lock);
+	*ret = (struct irq_vector_info){.gsi = v->has_gsi ? (int)v->gsi : -1};
+	irq_way_find(v->r, v->rid, v->msg, &ret->way);
+	if (v->masked) {
+		ret->state = IRQ_VECTOR_MASKED;
+	} else if (v->attached) {
+		ret->state = IRQ_VECTOR_ATTACHED;
+		/* KVM's route is what counts: the guest's entry may have changed since. */
+		ret->way.reaches = true;
+		ret->way.out = v->r->routes[v->gsi].msg;
+	} else {
+		ret->state = (v->msg.addr & MSI_ADDR_MASK) == MSI_BASE ? IRQ_VECTOR_BLOCKED
+								       : IRQ_VECTOR_NOWHERE;
+	}
+	pthread_mutex_unlock(&v->r->lock);
+	ret->pending = irq_vector_pending(v);
 }
 
 /* ---- the guest's remapping unit ---- */

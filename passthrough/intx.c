@@ -140,6 +140,22 @@ int intx_init(struct assigned *a, struct err *e)
 	return 0;
 }
 
+void assigned_intx(struct assigned *a, struct assigned_intx *ret)
+{
+	struct intx *x = &a->intx;
+
+	*ret = (struct assigned_intx){.pin = x->pin};
+	if (!x->pin)
+		return;
+	ret->gsi = pci_intx_gsi(a->func.devfn, x->pin);
+	ret->raised = atomic_load_explicit(&x->raised, memory_order_relaxed);
+	pthread_mutex_lock(&a->vec.lock);
+	ret->armed = a->vec.index == VFIO_PCI_INTX_IRQ_INDEX;
+	ret->disabled = x->disabled;
+	pthread_mutex_unlock(&a->vec.lock);
+	ret->asserted = irq_line_level(&x->line);
+}
+
 void intx_finish(struct assigned *a)
 {
 	struct intx *x = &a->intx;

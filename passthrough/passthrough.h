@@ -7,6 +7,7 @@
 #ifndef VIADUCT_PASSTHROUGH_H
 #define VIADUCT_PASSTHROUGH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/bdf.h"
@@ -116,5 +117,17 @@ void assigned_detach(struct assigned *a);
 enum assigned_state assigned_state(const struct assigned *a);
 /* Any thread, but it reads /proc/interrupts: not for a loop. */
 void assigned_stats(struct assigned *a, struct assigned_stats *ret);
+
+/* The device's interrupt pin at this moment. */
+struct assigned_intx {
+	unsigned int pin; /* 1 = INTA#; 0 = it has none, and the rest is 0 */
+	unsigned int gsi; /* IOAPIC pin */
+	bool armed;       /* VFIO signals it: neither MSI nor MSI-X is on */
+	bool disabled;    /* by the guest's COMMAND */
+	bool asserted;    /* its line is high: delivered and not ended, or waiting for the pin */
+	uint64_t raised;  /* interrupts passed on since the start */
+};
+/* Any thread. */
+void assigned_intx(struct assigned *a, struct assigned_intx *ret);
 
 #endif

@@ -15,68 +15,33 @@
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
+#include "passthrough/host_irqs.h"
 #include "passthrough/internal.h"
-
-#define INTERRUPTS "proc/interrupts"
-#define INTERRUPTS_MAX \
-	(16u << 20) /* a column per CPU and a line per interrupt; more is no such file */
-#define LINE_CPUS_MAX 8192u
 
 /* ---- statistics ---- */
 
 uint64_t vectors_count_line(const char *line, const char *bdf)
 {
-	char tail[BDF_STRLEN + 2];
-	uint64_t sum = 0, n;
-	const char *p;
-	char *end;
+	struct host_irq irq[HOST_IRQ_SHARED];
+	unsigned int n = host_irq_parse(line, irq);
+	struct bdf b;
 
-	snprintf(tail, sizeof(tail), "(%s)", bdf);
-	p = strstr(line, " vfio-msi");
-	if (!p)
-		p = strstr(line, " vfio-intx");
-	if (!p || !strstr(p, tail))
-		return 0;
-	p = strchr(line, ':');
-	if (!p)
-		return 0;
-	p++;
-	for (unsigned int i = 0; i < LINE_CPUS_MAX; i++) {
-		p += strspn(p, " ");
-		if (*p < '0' || *p > '9')
-			break;
-		n = strtoull(p, &end, 10);
-		/* Behind the columns comes the chip's name, which may begin with a digit. */
-		if (*end != ' ')
-			break;
-		sum += n;
-		p = end;
-	}
-	return sum;
+	for (unsigned int i = 0; i < n && bdf_parse(bdf, &b) == 0; i++)
+		if (bdf_equal(irq[i].bdf, b))
+			return irq[i].count;
+	return 0;
 }
 
 /* What the host has counted since the vectors were armed: the kernel forgets with the disarm. */
 static uint64_t host_irqs(const struct assigned *a)
 {
-	_cleanup_file_ FILE *f = NULL;
-	_cleanup_free_ char *line = NULL;
-	size_t size = 0, total = 0;
+	_cleanup_free_ struct host_irq *irq = NULL;
+	int n = host_irqs_read(&a->sysfs, &irq);
 	uint64_t sum = 0;
-	ssize_t n;
-	int fd;
 
-	fd = openat(a->sysfs.root_fd, INTERRUPTS, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	f = fdopen(fd, "re");
-	if (!f) {
-		fd_close(fd);
-		return 0;
-	}
-	while (total < INTERRUPTS_MAX && (n = getline(&line, &size, f)) > 0) {
-		total += (size_t)n;
-		sum += vectors_count_line(line, a->name);
-	}
+	for (int i = 0; i < n; i++)
+		if (bdf_equal(irq[i].bdf, vdev_bdf(a->dev)))
+			sum += irq[i].count;
 	return sum;
 }
 

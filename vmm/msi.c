@@ -23,6 +23,7 @@ struct msi {
 	uint64_t errors;
 	struct log_limit limit;
 	uint32_t live; /* vectors unmasked */
+	uint32_t mask; /* as the guest has it */
 	struct irq_vector *vec[MSI_MAX];
 };
 
@@ -128,6 +129,7 @@ void msi_update(
 		count = m->n;
 	if (!count)
 		count = 1;
+	m->mask = mask;
 	if (!enable || count != m->count)
 		msi_disable(m);
 	if (enable && !m->count)
@@ -156,6 +158,27 @@ void msi_fire(struct msi *m, unsigned int i)
 	if (m->count)
 		irq_vector_fire(m->vec[i & (m->count - 1)]);
 	pthread_mutex_unlock(&m->lock);
+}
+
+void msi_snapshot(struct msi *m, unsigned int i, struct msi_vector *ret)
+{
+	pthread_mutex_lock(&m->lock);
+	*ret = (struct msi_vector){
+		.enabled = i < m->count,
+		.masked = m->mask >> i & 1,
+		.made = i < m->count,
+		.vec.gsi = -1,
+	};
+	if (ret->made) {
+		irq_vector_snapshot(m->vec[i], &ret->vec);
+		ret->pending = ret->vec.pending;
+	}
+	pthread_mutex_unlock(&m->lock);
+}
+
+unsigned int msi_count(const struct msi *m)
+{
+	return m->n;
 }
 
 uint64_t msi_errors(struct msi *m)

@@ -22,6 +22,7 @@
 
 #include "common/err.h"
 #include "irqremap/irqremap.h"
+#include "irqremap/snapshot.h"
 
 struct msi_ops {
 	/*
@@ -66,6 +67,18 @@ void msix_reset(struct msix *m);
 /* How often a vector could not be made, armed or routed. */
 uint64_t msix_errors(struct msix *m);
 
+/* What one vector is at this moment. */
+struct msi_vector {
+	bool enabled; /* the capability is, and covers this vector */
+	bool masked;  /* by the guest: its mask bit, or the function's */
+	bool pending;
+	bool made;                  /* there is a vector behind it, which is: */
+	struct irq_vector_info vec; /* way.msg is the table's also when there is none */
+};
+
+/* Vector @i < @n. Any thread; the lock is held for this one only. */
+void msix_snapshot(struct msix *m, unsigned int i, struct msi_vector *ret);
+
 /* @n: 1, 2, 4, .. 32 vectors the capability offers. */
 int msi_create(struct irq_router *r, uint16_t rid, unsigned int n, const struct msi_ops *ops,
 	struct err *e, struct msi **ret);
@@ -79,6 +92,10 @@ void msi_update(struct msi *m, bool enable, uint64_t addr, uint16_t data, unsign
 	uint32_t mask);
 uint32_t msi_pending(struct msi *m);
 void msi_fire(struct msi *m, unsigned int i);
+/* As msix_snapshot(). */
+void msi_snapshot(struct msi *m, unsigned int i, struct msi_vector *ret);
+/* Vectors the capability offers. */
+unsigned int msi_count(const struct msi *m);
 void msi_reset(struct msi *m);
 uint64_t msi_errors(struct msi *m);
 

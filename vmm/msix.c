@@ -334,6 +334,32 @@ void msix_fire(struct msix *m, unsigned int i)
 	pthread_mutex_unlock(&m->lock);
 }
 
+void msix_snapshot(struct msix *m, unsigned int i, struct msi_vector *ret)
+{
+	const uint32_t *w = m->entry[i].word;
+
+	assert(i < m->n);
+	pthread_mutex_lock(&m->lock);
+	*ret = (struct msi_vector){
+		.enabled = m->enabled,
+		.masked = m->fmask || !bit_test(m->unmasked, i),
+		.pending = bit_test(m->early, i),
+		.made = m->entry[i].vec,
+		.vec.gsi = -1,
+		.vec.way.msg = {(uint64_t)w[WORD_ADDR_HI] << 32 | w[WORD_ADDR_LO], w[WORD_DATA]},
+	};
+	if (ret->made) {
+		const struct irq_msi table = ret->vec.way.msg;
+
+		irq_vector_snapshot(m->entry[i].vec, &ret->vec);
+		ret->pending |= ret->vec.pending;
+		/* What was written while masked is the vector's with the unmask. */
+		if (!bit_test(m->live, i) && memcmp(&ret->vec.way.msg, &table, sizeof(table)) != 0)
+			ret->vec.way = (struct irq_way){.msg = table};
+	}
+	pthread_mutex_unlock(&m->lock);
+}
+
 uint64_t msix_errors(struct msix *m)
 {
 	uint64_t n;

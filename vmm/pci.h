@@ -179,6 +179,11 @@ void pci_root_destroy(struct pci_root *root);
  * before the DMA mappings they use are taken away.
  */
 void pci_root_clear(struct pci_root *root);
+/*
+ * The function at @devfn, NULL: none. Control thread, as only it adds and removes functions; what vCPUs
+ * change of it is not to be read without the root's lock.
+ */
+struct pci_func *pci_root_function(const struct pci_root *root, uint8_t devfn);
 /* First free device number on bus 0 (function 0). -ENOSPC. */
 int pci_root_slot(const struct pci_root *root, uint8_t *ret_devfn);
 /*

@@ -236,6 +236,11 @@ int pci_root_add(struct pci_root *root, struct pci_func *f, struct err *e)
 	return 0;
 }
 
+struct pci_func *pci_root_function(const struct pci_root *root, uint8_t devfn)
+{
+	return root->func[devfn];
+}
+
 int pci_root_slot(const struct pci_root *root, uint8_t *ret_devfn)
 {
 	for (unsigned int dev = 0; dev < 32; dev++) {

@@ -633,5 +633,6 @@ int vm_vfio_group(struct vm *vm, int group_fd, bool add, struct err *e)
 	if (ioctl(vm->vfio_fd, KVM_SET_DEVICE_ATTR, &attr) < 0)
 		return err_sys(e, errno, "%s: tell KVM %s a VFIO group", vm->name,
 			add ? "of" : "to forget");
+	vm->vfio_told |= add;
 	return 0;
 }

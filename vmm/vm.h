@@ -64,7 +64,8 @@ struct vm {
 	_Atomic int end;
 	int end_fd;
 	char end_text[256];
-	int vfio_fd; /* KVM_DEV_TYPE_VFIO, made when first used */
+	int vfio_fd;    /* KVM_DEV_TYPE_VFIO, made when first used */
+	bool vfio_told; /* KVM knows of a group: it may post the interrupts of its devices */
 };
 
 /* KVM exits seen by our process, by reason (index: KVM_EXIT_*). */
