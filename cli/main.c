@@ -21,6 +21,7 @@ static const struct command commands[] = {
 	{"vf", "find, carve, configure, bind and release SR-IOV virtual functions"},
 	{"doctor", "can this machine give devices to guests, and what to do if not"},
 	{"run", "run a virtual machine with assigned PCI functions"},
+	{"info", "running guests: their devices, and how each interrupt is delivered"},
 	{"switch", "a virtual switch between guests and other ports"},
 	{"lab", "boot an emulated host with SR-IOV, an IOMMU and nested KVM"},
 };

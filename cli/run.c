@@ -14,6 +14,9 @@
 #include <unistd.h>
 #include <systemd/sd-event.h>
 
+#include "cli/guest_socket.h"
+#include "cli/run_control.h"
+#include "cli/run_info.h"
 #include "common/cleanup.h"
 #include "common/dmafault.h"
 #include "common/log.h"
@@ -88,7 +91,10 @@ static const struct argp_option options[] = {
 		"APIC ids of the virtual CPUs, one each (default: 0,1,...); above 254 the guest "
 		"needs --irq-remap",
 		0},
-	{"name", OPT_NAME, "NAME", 0, "Name of the guest in messages (default: guest)", 0},
+	{"name", OPT_NAME, "NAME", 0,
+		"Name of the guest, by which `viaduct info` finds it; no two running ones of a "
+		"user have the same (default: guest)",
+		0},
 	{"stats", OPT_STATS, "FILE", 0, "Write figures as JSON at exit, and on SIGUSR1", 0},
 	{"kaslr", OPT_KASLR, NULL, 0,
 		"Let a bzImage unpack itself: slower, but the guest kernel's address is random", 0},
@@ -201,13 +207,6 @@ static enum device_policy policy_parse(const char *option, const char *arg, cons
 	return strcmp(arg, end) ? DEVICE_LET_GO : DEVICE_END;
 }
 
-static bool name_valid(const char *s)
-{
-	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
-
-	return n && n <= 64 && !s[n] && s[0] != '.' && s[0] != '-';
-}
-
 static error_t parse_opt(int key, char *arg, struct argp_state *state)
 {
 	struct run_options *o = state->input;
@@ -258,11 +257,12 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_NET: net_parse(o, arg, state); break;
 	case OPT_NAME:
-		if (!name_valid(arg))
+		if (!guest_name_valid(arg))
 			argp_error(state,
 				"--name: '%s': use letters, digits, '-', '_' and '.', at most 64",
 				arg);
 		o->name = arg;
+		o->named = true;
 		break;
 	case OPT_STATS: o->stats = arg; break;
 	case OPT_UNSAFE_INTERRUPTS: o->unsafe_interrupts = true; break;
@@ -297,10 +297,14 @@ static const char doc[] =
 struct run {
 	struct guest guest;
 	struct run_devices devices;
-	const struct run_options *opt;
+	struct run_options *opt;
+	char own_name[GUEST_NAME_MAX + 1];
 	struct stats_file *stats;
 	sd_event *event;
 	sd_event_source *stdin_source;
+	struct guest_name name;
+	struct control *control; /* NULL: the guest has no name that others find */
+	struct run_info info;
 	int kmsg_fd;
 	bool quit; /* someone outside wants the end: a guest that reboots just now must not go on */
 	int status;
@@ -542,11 +546,53 @@ static int run_sources(struct run *r)
 	return 0;
 }
 
+/*
+ * The name, before anything is touched. Whoever was given none and may have none goes on without:
+ * he is not found then, and that is all.
+ */
+static int run_name(struct run *r, struct err *e)
+{
+	int dir = guest_dir_open(true, e), ret;
+
+	if (dir < 0) {
+		log_info("%s: `viaduct info` will not find this guest", e->text);
+		return 0;
+	}
+	ret = guest_name_take(dir, r->opt->name, e, &r->name);
+	if (ret == -EEXIST && !r->opt->named) {
+		snprintf(r->own_name, sizeof(r->own_name), "guest-%d", (int)getpid());
+		r->opt->name = r->own_name;
+		ret = guest_name_take(dir, r->opt->name, e, &r->name);
+	}
+	if (ret == 0)
+		return 0;
+	fd_close(dir);
+	if (ret == -EEXIST)
+		return ret;
+	log_info("%s: `viaduct info` will not find this guest", e->text);
+	return 0;
+}
+
+static int run_control(struct run *r, struct err *e)
+{
+	r->info = (struct run_info){.guest = &r->guest};
+	if (r->name.listen_fd < 0)
+		return 0;
+	if (control_create(
+		    r->event, r->name.listen_fd, run_info_methods, &r->info, e, &r->control) < 0)
+		return -e->code;
+	r->info.control = r->control;
+	return 0;
+}
+
 static int run_guest(struct run *r)
 {
 	struct err e = {0};
 	int ret;
 
+	ret = run_name(r, &e);
+	if (ret < 0)
+		goto fail;
 	ret = sd_event_new(&r->event);
 	if (ret < 0) {
 		err_sys(&e, -ret, "make the event loop");
@@ -566,6 +612,9 @@ static int run_guest(struct run *r)
 		goto fail;
 	}
 	r->devices = (struct run_devices){.guest = &r->guest, .quit = on_device_quit, .ctx = r};
+	ret = run_control(r, &e);
+	if (ret < 0)
+		goto fail;
 	r->guest.interrupted = interrupted;
 	r->guest.interrupted_ctx = r;
 	ret = guest_start(&r->guest, &e);
@@ -619,7 +668,11 @@ int main(int argc, char **argv)
 		.device_timeout = DEVICE_TIMEOUT_DEFAULT,
 	};
 	static const struct argp argp = {options, parse_opt, NULL, doc, NULL, NULL, NULL};
-	struct run r = {.opt = &opt, .kmsg_fd = -1};
+	struct run r = {
+		.opt = &opt,
+		.name = {.dir_fd = -1, .lock_fd = -1, .listen_fd = -1},
+		.kmsg_fd = -1,
+	};
 	char comm[16];
 	sigset_t set;
 	int status;
@@ -643,7 +696,11 @@ int main(int argc, char **argv)
 	raise_fd_limit();
 
 	status = run_guest(&r);
+	/* Nobody asks a guest that is taken apart; its name is free when all of it is gone. */
+	control_destroy(r.control);
+	r.name.listen_fd = fd_close(r.name.listen_fd);
 	guest_finish(&r.guest);
+	guest_name_drop(&r.name);
 	stats_close(r.stats);
 	fd_close(r.kmsg_fd);
 	run_devices_finish(&r.devices);

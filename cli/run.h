@@ -47,6 +47,7 @@ struct net_option {
 
 struct run_options {
 	const char *name;
+	bool named; /* by its user */
 	const char *kernel, *initrd, *cmdline;
 	unsigned int cpus;
 	uint32_t apic_ids[RUN_MAX_APIC_IDS];

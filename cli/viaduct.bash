@@ -39,6 +39,11 @@ _viaduct_ports()
 	"${COMP_WORDS[0]}" switch --json port list 2>/dev/null | sed -n 's/^ *"name": "\(.*\)",$/\1/p'
 }
 
+_viaduct_guests()
+{
+	"${COMP_WORDS[0]}" info 2>/dev/null | sed '1d; s/ .*//'
+}
+
 # Where `vf apply` notes them.
 _viaduct_pools()
 {
@@ -96,7 +101,13 @@ _viaduct_argument()
 	DRIVER) _viaduct_drivers ;;
 	POOL) _viaduct_pools ;;
 	FORMAT) printf '%s\n' device-plugin cdi libvirt nova ;;
-	PORT* | NAME) [ "${_viaduct_path[0]}" != switch ] || _viaduct_ports ;;
+	NAME)
+		case ${_viaduct_path[0]} in
+		switch) _viaduct_ports ;;
+		info) _viaduct_guests ;;
+		esac
+		;;
+	PORT*) [ "${_viaduct_path[0]}" != switch ] || _viaduct_ports ;;
 	'KEY=VALUE')
 		if [ "${_viaduct_path[0]}" = switch ]; then
 			printf '%s\n' mtu= vlan.access= vlan.trunk= vlan.native= isolated= client= vhost-user= \

@@ -40,7 +40,7 @@ static uint64_t host_irqs(const struct assigned *a)
 	uint64_t sum = 0;
 
 	for (int i = 0; i < n; i++)
-		if (bdf_equal(irq[i].bdf, vdev_bdf(a->dev)))
+		if (bdf_equal(irq[i].bdf, a->bdf))
 			sum += irq[i].count;
 	return sum;
 }

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a running guest says of itself on its control socket; docs/schema/info-*.json. */
+#ifndef VIADUCT_CLI_RUN_INFO_H
+#define VIADUCT_CLI_RUN_INFO_H
+
+#include "cli/run.h"
+#include "cli/run_control.h"
+
+/* The context of its methods. */
+struct run_info {
+	const struct guest *guest;
+	const struct control *control; /* NULL: no figures of it */
+};
+
+/* "guest": what it is and has. "irqs": each of its interrupt vectors and pins now. */
+extern const struct rpc_method run_info_methods[];
+
+#endif
