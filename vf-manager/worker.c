@@ -87,7 +87,7 @@ static bool request_take(int fd, struct request *q, int lock[static LOCKS])
 
 static void __attribute__((noreturn)) worker_main(struct vfm *v, int fd)
 {
-	struct request q;
+	struct request q = {0};
 	int lock[LOCKS];
 
 	isolate(v, fd);
