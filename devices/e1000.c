@@ -134,6 +134,15 @@ static void cfg_write(struct pci_func *f, unsigned int off, unsigned int len, ui
 	pthread_mutex_unlock(&n->lock);
 }
 
+/* The thread asks at each descriptor, with the lock held: what it was about is over when we have it. */
+static void dma_allow(struct pci_func *f, bool allowed)
+{
+	struct e1000 *n = e1000_of(f);
+
+	pthread_mutex_lock(&n->lock);
+	pthread_mutex_unlock(&n->lock);
+}
+
 static void reset(struct pci_func *f)
 {
 	struct e1000 *n = e1000_of(f);
@@ -265,6 +274,7 @@ static const struct pci_func_ops e1000_ops = {
 	.cfg_write = cfg_write,
 	.bar_read = bar_read,
 	.bar_write = bar_write,
+	.dma_allow = dma_allow,
 	.reset = reset,
 	.destroy = destroy,
 };

@@ -130,11 +130,12 @@ static void arrive(struct e1000 *n, uint8_t *data, size_t len, enum match m, str
 	}
 }
 
-/* Into the next descriptor of @r. -EFAULT: the ring is outside memory. */
+/* Into the next descriptor of @r. -EFAULT: the ring is outside memory, or DMA is blocked. */
 static int put(
 	struct e1000 *n, struct e1000_ring *r, const struct arrival *a, size_t off, size_t size)
 {
-	uint64_t *d = gmem_hva(n->mem, r->base + r->head * 16ull, 16);
+	uint64_t at = r->base + r->head * 16ull;
+	uint64_t *d = pci_func_dma(&n->pci, at, false) ? gmem_hva(n->mem, at, 16) : NULL;
 	size_t part = a->len - off < size ? a->len - off : size;
 	bool last = off + part == a->len;
 	uint8_t status = (uint8_t)(STA_DD | (last ? a->status : a->status & ~STA_EOP));
@@ -185,7 +186,7 @@ static enum fate deliver(struct e1000 *n, struct e1000_ring *r, uint8_t *frame, 
 		if (put(n, r, &a, off, size) < 0) {
 			e1000_count(&n->stat.bad_dma, 1);
 			*e1000_reg(n, R_RCTL) &= ~RCTL_EN;
-			log_guest(&n->limit, "%s: a receive ring outside memory", n->name);
+			log_guest(&n->limit, "%s: a receive ring that it cannot reach", n->name);
 			return FATE_DROPPED;
 		}
 	}

@@ -282,11 +282,11 @@ static enum step step(struct e1000 *n, struct frame *f, uint32_t *ret_causes)
 	if (!(*e1000_reg(n, R_TCTL) & TCTL_EN) || !e1000_ring_get(n, R_TDBAL, &r))
 		return STEP_IDLE;
 	at = r.base + r.head * 16ull;
-	if (gmem_read(n->mem, at, raw, sizeof(raw)) < 0) {
+	if (!pci_func_dma(&n->pci, at, false) || gmem_read(n->mem, at, raw, sizeof(raw)) < 0) {
 		/* The card stops as it does at a master abort; a reset or another ring heals it. */
 		e1000_count(&n->stat.bad_dma, 1);
 		*e1000_reg(n, R_TCTL) &= ~TCTL_EN;
-		log_guest(&n->limit, "%s: a transmit ring outside memory", n->name);
+		log_guest(&n->limit, "%s: a transmit ring that it cannot reach", n->name);
 		return STEP_IDLE;
 	}
 	d = (struct desc){

@@ -94,6 +94,8 @@ bool vtd_dma_request(struct vtd_requester *q, uint64_t gpa, bool write)
 	struct vtd *v = q->vtd;
 	uint32_t f;
 
+	if (!v->dma)
+		return true;
 	pthread_mutex_lock(&v->lock);
 	f = (uint32_t)q->context.fault;
 	if (f) {

@@ -137,6 +137,7 @@ static struct gmem *mem;
 static struct bus *mmio, *pio;
 static struct irq_recorder rec;
 static struct irq_router *router;
+static struct vtd *vtd;
 static struct ioapic *io;
 static struct irq_lines *lines;
 static struct pci_root *root;
@@ -193,8 +194,19 @@ static void driver_up(void)
 	rx_tail = 0;
 }
 
+static int tables_read(void *ctx, uint64_t gpa, void *buf, size_t len)
+{
+	return gmem_read(mem, gpa, buf, len);
+}
+
+static int tables_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
+{
+	return gmem_write(mem, gpa, buf, len);
+}
+
 static void setup(void)
 {
+	const struct vtd_memory tables = {tables_read, tables_write, NULL};
 	const struct gmem_config mc = {.size = MEM};
 	struct pci_root_config rc = {
 		.mmio32 = {WIN, WIN + 0x10000000},
@@ -226,6 +238,9 @@ static void setup(void)
 	ck_assert_int_eq(bus_create("mmio", &e, &mmio), 0);
 	ck_assert_int_eq(bus_create("pio", &e, &pio), 0);
 	ck_assert_int_eq(irq_router_create(&be, 256, &e, &router), 0);
+	ck_assert_int_eq(vtd_create(router, &tables, &e, &vtd), 0);
+	vtd_dma_offer(vtd);
+	rc.vtd = vtd;
 	ck_assert_int_eq(ioapic_create(router, 0xf0f8, &e, &io), 0);
 	ck_assert_int_eq(irq_lines_create(io, &e, &lines), 0);
 	rc.mmio = mmio;
@@ -245,6 +260,7 @@ static void teardown(void)
 	ck_assert(wire.destroyed);
 	irq_lines_destroy(lines);
 	ioapic_destroy(io);
+	vtd_destroy(vtd);
 	irq_router_destroy(router);
 	bus_destroy(pio);
 	bus_destroy(mmio);
@@ -644,6 +660,30 @@ START_TEST(nothing_moves_without_bus_mastering)
 	ck_assert_uint_eq(sent(), 0);
 	command(7);
 	eventually(sent() == 1);
+}
+END_TEST
+
+/* Translation on without tables, and off again: the card stops as at a master abort. */
+START_TEST(a_card_that_the_guests_unit_blocks_stops_until_its_driver_starts_it)
+{
+	vtd_write(vtd, 0x20, 8, 0x1000);
+	vtd_write(vtd, 0x18, 4, 1u << 31);
+	tx_desc(TX_BUF, LEGACY(60, 0, EOP | RS), 0);
+	tx_go();
+	eventually(stats().bad_dma == 1);
+	wire_in("\xff\xff\xff\xff\xff\xff......\x08\x06...........", 25);
+	eventually(stats().bad_dma == 2);
+	ck_assert_uint_eq(sent(), 0);
+	ck_assert_uint_eq(rd(R_TDH), 0);
+	ck_assert_uint_eq(rd(R_RDH), 0);
+	ck_assert(!(rd(R_TCTL) & TCTL_EN) && !(rd(R_RCTL) & RCTL_EN));
+	/* Both were reads of a ring. */
+	ck_assert_uint_eq(vtd_read(vtd, 0x220, 8), TX_RING);
+	ck_assert_uint_eq(vtd_read(vtd, 0x228, 8) >> 62, 3);
+	ck_assert_uint_eq(vtd_read(vtd, 0x230, 8), RX_RING);
+	vtd_write(vtd, 0x18, 4, 0);
+	ck_assert_uint_eq(sent(), 0);
+	still_works();
 }
 END_TEST
 
@@ -1369,6 +1409,7 @@ int main(void)
 	tcase_add_loop_test(
 		t, a_ring_that_cannot_be_is_not_served, 0, 2 * (int)ARRAY_SIZE(bad_rings));
 	tcase_add_test(t, nothing_moves_without_bus_mastering);
+	tcase_add_test(t, a_card_that_the_guests_unit_blocks_stops_until_its_driver_starts_it);
 	tcase_add_test(t, a_frame_comes_in_with_its_fcs);
 	tcase_add_test(t, a_short_frame_is_padded_and_the_fcs_can_be_left_out);
 	tcase_add_test(t, a_large_frame_takes_several_buffers);
