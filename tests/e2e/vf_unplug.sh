@@ -119,7 +119,7 @@ guest_start g 'ip link set eth0 up; echo up; sleep 1000' --assign "$a"
 until_seen "$scratch/g.out" '^up' 1 90
 run viaduct lab unplug nic0
 ok "the button is pressed" exits 0
-# The kernel asks the guest's monitor for the device and waits: as long as it has it, nobody may hang.
+# The kernel asks the guest's monitor for the device and waits until it is closed: nobody may hang.
 limit_measure
 sleep 1
 vf list
