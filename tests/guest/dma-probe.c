@@ -5,10 +5,14 @@
  *
  *   dma-probe BDF ADDRESS      take the VF from its driver, point transmit ring 0 at ADDRESS and ring
  *                              the doorbell, so that the NIC reads descriptors there
+ *   dma-probe --forge BDF ADDRESS VALUE...
+ *                              let the NIC write each VALUE, 1 to 255, at ADDRESS, as if it was an
+ *                              interrupt message: head write-back of as many descriptors
  *   dma-probe --rebind BDF     give it back to igbvf and wait for its interface
  *
  * Exit status: 0 the NIC fetched (or tried to), 1 it did not, 2 usage or another device.
- * Registers: Intel 82576 datasheet 2.6, §8.28 (VF) and §8.14.4 (mailbox).
+ * Registers: Intel 82576 datasheet 2.6, §8.28 (VF) and §8.14.4 (mailbox), §7.2.2.1 (descriptors),
+ * §7.2.3 (head write-back).
  */
 #include <ctype.h>
 #include <errno.h>
@@ -49,6 +53,13 @@
 #define BAR_SIZE   0x4000u
 #define RING_BYTES 128u /* 8 descriptors, the least the NIC takes; also its alignment */
 #define RING_TAIL  1u   /* descriptors handed over */
+
+#define PAGE         4096u
+#define DESC_SIZE    16u
+#define DESC_TYPE    8u          /* offset */
+#define DESC_CONTEXT 0x20200000u /* nothing is sent for it */
+#define DESC_REPORT  0x08000000u
+#define WB_ENABLE    1u
 
 #define PCI_COMMAND 4
 #define COMMAND_MEM 0x2u
@@ -210,32 +221,85 @@ static void master_off(void)
 	file_write(path_of("enable", path), "0");
 }
 
-static int probe(uint64_t addr)
+/* Hand over @tail descriptors of a ring, and return the head it comes to. */
+static uint32_t transmit(uint64_t ring, uint32_t bytes, uint64_t head_at, uint32_t tail)
 {
 	uint32_t head = 0;
 
-	if (!device_take())
-		return 2;
-	say(vf_announce() ? "announced to the PF" : "the PF does not answer; transmit may be off");
 	set(VF_TXDCTL, 0);
-	set(VF_TDBAL, (uint32_t)addr);
-	set(VF_TDBAH, (uint32_t)(addr >> 32));
-	set(VF_TDLEN, RING_BYTES);
-	set(VF_TDWBAL, 0);
-	set(VF_TDWBAH, 0);
+	set(VF_TDBAL, (uint32_t)ring);
+	set(VF_TDBAH, (uint32_t)(ring >> 32));
+	set(VF_TDLEN, bytes);
+	set(VF_TDWBAL, (uint32_t)head_at);
+	set(VF_TDWBAH, (uint32_t)(head_at >> 32));
 	set(VF_TDH, 0);
 	set(VF_TDT, 0);
 	set(VF_TXDCTL, TXDCTL_ON);
 	for (int i = 0; i < 100 && !(get(VF_TXDCTL) & TXDCTL_ON); i++)
 		pause_ms(1);
-	set(VF_TDT, RING_TAIL);
-	for (int i = 0; i < 1000 && (head = get(VF_TDH)) != RING_TAIL; i++)
+	set(VF_TDT, tail);
+	for (int i = 0; i < 1000 && (head = get(VF_TDH)) != tail; i++)
 		pause_ms(1);
+	return head;
+}
+
+static int probe(uint64_t addr)
+{
+	uint32_t head;
+
+	if (!device_take())
+		return 2;
+	say(vf_announce() ? "announced to the PF" : "the PF does not answer; transmit may be off");
+	head = transmit(addr, RING_BYTES, 0, RING_TAIL);
 	say("transmit ring at %#" PRIx64 ", tail %u: head is %u, the NIC %s", addr, RING_TAIL, head,
 		head == RING_TAIL ? "fetched a descriptor there, or tried to" : "did not fetch");
 	set(VF_TXDCTL, 0);
 	master_off();
 	return head == RING_TAIL ? 0 : 1;
+}
+
+/* Where our page @p is in physical memory; 0: not told. */
+static uint64_t physical(const void *p)
+{
+	uint64_t entry = 0;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || pread(fd, &entry, 8, (off_t)((uintptr_t)p / PAGE * 8)) != 8)
+		entry = 0;
+	if (fd >= 0)
+		close(fd);
+	return (entry & ((1ull << 55) - 1)) * PAGE;
+}
+
+static int forge(uint64_t addr, char **values)
+{
+	uint8_t *ring = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED | MAP_POPULATE, -1, 0);
+	int status = 0;
+
+	if (ring == MAP_FAILED || !physical(ring)) {
+		say("no page whose address can be had");
+		return 2;
+	}
+	if (!device_take())
+		return 2;
+	say(vf_announce() ? "announced to the PF" : "the PF does not answer; transmit may be off");
+	for (; *values; values++) {
+		uint32_t n = (uint32_t)strtoul(*values, NULL, 0) & 0xff, head;
+
+		for (uint32_t i = 0; i < n; i++) {
+			uint32_t type = DESC_CONTEXT | (i + 1 == n ? DESC_REPORT : 0);
+
+			memcpy(ring + (size_t)i * DESC_SIZE + DESC_TYPE, &type, sizeof(type));
+		}
+		head = transmit(physical(ring), PAGE, addr | WB_ENABLE, n);
+		say("value %#x at %#" PRIx64 ": %s", n, addr, head == n ? "written" : "not done");
+		status |= head != n;
+	}
+	set(VF_TXDCTL, 0);
+	set(VF_TDWBAL, 0);
+	master_off();
+	return status;
 }
 
 static int rebind(void)
@@ -265,8 +329,13 @@ int main(int argc, char **argv)
 	uint64_t addr;
 	char *end;
 
+	if (argc >= 5 && !strcmp(argv[1], "--forge")) {
+		bdf = argv[2];
+		return forge(strtoull(argv[3], NULL, 0) & ~3ull, argv + 4);
+	}
 	if (argc != 3) {
-		fprintf(stderr, "usage: dma-probe BDF ADDRESS | dma-probe --rebind BDF\n");
+		fprintf(stderr, "usage: dma-probe BDF ADDRESS | dma-probe --rebind BDF | "
+				"dma-probe --forge BDF ADDRESS VALUE...\n");
 		return 2;
 	}
 	if (!strcmp(argv[1], "--rebind")) {
