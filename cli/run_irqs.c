@@ -184,6 +184,7 @@ static void intx_emulated(
 
 static void intx_add(struct irqs *s, const struct function *f, bool messages)
 {
+	unsigned int devfn = f->f->devfn;
 	struct assigned_intx x;
 	struct ioapic_pin pin;
 	enum irq_delivery d;
@@ -211,8 +212,8 @@ static void intx_add(struct irqs *s, const struct function *f, bool messages)
 
 	users = s->users[x.gsi];
 	len = strlen(users);
-	snprintf(users + len, sizeof(s->users[0]) - len, "%s00:%02x.%u", len ? " " : "",
-		f->f->devfn >> 3, f->f->devfn & 7);
+	snprintf(users + len, sizeof(s->users[0]) - len, "%s00:%02x.%u", len ? " " : "", devfn >> 3,
+		devfn & 7);
 }
 
 static void function_add(struct irqs *s, const struct function *f)
