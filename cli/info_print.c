@@ -129,6 +129,7 @@ int info_guest_print(const json_t *g)
 	printf("running    %s, rebooted %" JSON_INTEGER_FORMAT " times\n",
 		uptime_text(number_of(g, "uptime"), buf), number_of(g, "reboots"));
 	printf("remapping  %s\n", remap_text(g));
+	printf("host       %s\n", text_of(json_object_get(g, "host"), "evidence"));
 	return devices_print(g);
 }
 

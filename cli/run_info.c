@@ -119,6 +119,22 @@ static json_t *remap_json(const struct guest *g)
 	return o;
 }
 
+json_t *info_host_json(struct guest *g)
+{
+	const struct vfm_remapping *r = guest_host_irqs(g, NULL);
+	json_t *o;
+
+	if (!r)
+		return json_null();
+	o = json_object();
+	json_object_set_new(o, "interrupt_remapping", json_string(vfm_remapping_name(r->on)));
+	json_object_set_new(o, "evidence", json_string(r->finding.text));
+	json_object_set_new(o, "source", json_string(r->finding.source));
+	json_object_set_new(o, "unsafe_interrupts",
+		json_boolean(g->opt->unsafe_interrupts && r->on != VFM_YES));
+	return o;
+}
+
 static json_t *control_json(const struct control *c)
 {
 	struct control_stats s = {0};
@@ -136,7 +152,7 @@ static json_t *control_json(const struct control *c)
 static void guest_method(void *ctx, const json_t *params, struct rpc_answer *a)
 {
 	const struct run_info *info = ctx;
-	const struct guest *g = info->guest;
+	struct guest *g = info->guest;
 	json_t *o = json_object();
 
 	info_put_text(o, "name", g->opt->name);
@@ -145,6 +161,7 @@ static void guest_method(void *ctx, const json_t *params, struct rpc_answer *a)
 	info_put(o, "memory", g->opt->memory);
 	info_put(o, "uptime", (uint64_t)((run_now() - g->t.start) / 1000000000));
 	info_put(o, "reboots", g->reboots);
+	json_object_set_new(o, "host", info_host_json(g));
 	json_object_set_new(o, "remap", remap_json(g));
 	json_object_set_new(o, "assigned", assigned_json(g));
 	json_object_set_new(o, "net", net_json(g));

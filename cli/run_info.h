@@ -8,9 +8,12 @@
 
 /* The context of its methods. */
 struct run_info {
-	const struct guest *guest;
+	struct guest *guest;
 	const struct control *control; /* NULL: no figures of it */
 };
+
+/* Of the host: are interrupts of its devices remapped, and who says so? */
+json_t *info_host_json(struct guest *g);
 
 /* "guest": what it is and has. "irqs": each of its interrupt vectors and pins now. */
 extern const struct rpc_method run_info_methods[];

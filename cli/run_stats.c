@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/run_info.h"
 #include "common/cleanup.h"
 #include "devices/vhost_user.h"
 #include "irqremap/vtd.h"
@@ -151,23 +152,6 @@ static json_t *remap_json(const struct guest *g)
 	json_object_set_new(o, "dma", json_boolean(s.dma_on));
 	put(o, "dma_blocked", s.dma_blocked);
 	put(o, "dma_faults", s.dma_faults);
-	return o;
-}
-
-/* Of the host: are interrupts of its devices remapped, and who says so? */
-static json_t *host_json(struct guest *g)
-{
-	const struct vfm_remapping *r = guest_host_irqs(g, NULL);
-	json_t *o;
-
-	if (!r)
-		return json_null();
-	o = json_object();
-	json_object_set_new(o, "interrupt_remapping", json_string(vfm_remapping_name(r->on)));
-	json_object_set_new(o, "evidence", json_string(r->finding.text));
-	json_object_set_new(o, "source", json_string(r->finding.source));
-	json_object_set_new(o, "unsafe_interrupts",
-		json_boolean(g->opt->unsafe_interrupts && r->on != VFM_YES));
 	return o;
 }
 
@@ -329,7 +313,7 @@ static json_t *stats_json(struct guest *g, const char *end, int status)
 	json_object_set_new(o, "total", ms((g->t.end ? g->t.end : run_now()) - g->t.start));
 	json_object_set_new(root, "phases_ms", o);
 
-	json_object_set_new(root, "host", host_json(g));
+	json_object_set_new(root, "host", info_host_json(g));
 	json_object_set_new(root, "exits", exits_json(g->vm));
 	json_object_set_new(root, "kvm", kvm_json(g->vm));
 

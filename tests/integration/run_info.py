@@ -98,6 +98,8 @@ if guest.returncode is not None:
 
 # What it is.
 g = told("guest", name)
+check("whether the host remaps interrupts, and who says so", g["host"]["interrupt_remapping"] in
+      ("on", "off", "unknown") and g["host"]["evidence"] and g["host"]["source"], g)
 equal("name, process, CPUs, memory", (g["name"], g["pid"], g["cpus"], g["memory"]),
       (name, guest.pid, 1, 64 << 20))
 equal("nothing assigned", g["assigned"], [])
