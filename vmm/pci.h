@@ -107,7 +107,7 @@ struct pci_func {
 	unsigned int cap_end;  /* first byte free for pci_func_cap() */
 	uint8_t *power_on;     /* cfg at pci_root_add(), for a reset */
 	struct vtd_requester dma;
-	bool gone;             /* pci_func_gone() */
+	bool gone; /* pci_func_gone() */
 };
 
 struct pci_ids {
