@@ -39,7 +39,7 @@ struct vtd_stats {
 		faults_lost; /* of them, not recorded: the registers were full or it was disabled */
 	uint64_t invalidations;   /* of interrupt entries: descriptors carried out */
 	uint64_t descriptors;     /* all that the queue carried out */
-	uint64_t dma_faults;      /* DMA requests that were seen and blocked */
+	uint64_t dma_faults;      /* of faults, DMA requests */
 	unsigned int dma_blocked; /* requesters that are blocked now */
 	uint64_t queue_errors;
 	bool enabled;  /* the guest's interrupts are remapped now */

@@ -99,6 +99,7 @@ bool vtd_dma_request(struct vtd_requester *q, uint64_t gpa, bool write)
 	pthread_mutex_lock(&v->lock);
 	f = (uint32_t)q->context.fault;
 	if (f) {
+		v->stats.faults++;
 		v->stats.dma_faults++;
 		if (q->context.quiet)
 			v->stats.faults_lost++;

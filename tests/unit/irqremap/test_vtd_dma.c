@@ -379,6 +379,7 @@ START_TEST(a_device_without_an_entry_is_blocked_alone_and_its_accesses_recorded)
 	vtd_stats(vtd, &s);
 	ck_assert_uint_eq(s.dma_blocked, 1);
 	ck_assert_uint_eq(s.dma_faults, 2);
+	ck_assert_uint_eq(s.faults, 2);
 	/* Caching mode: it comes back with its invalidation. */
 	context_put(RID_A, GOOD_LO, GOOD_HI);
 	ck_assert(!vtd_dma_request(&dev_a.q, 0, true));
