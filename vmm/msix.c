@@ -354,7 +354,8 @@ void msix_snapshot(struct msix *m, unsigned int i, struct msi_vector *ret)
 		irq_vector_snapshot(m->entry[i].vec, &ret->vec);
 		ret->pending |= ret->vec.pending;
 		/* What was written while masked is the vector's with the unmask. */
-		if (!bit_test(m->live, i) && memcmp(&ret->vec.way.msg, &table, sizeof(table)) != 0)
+		if (!bit_test(m->live, i) && (ret->vec.way.msg.addr != table.addr ||
+						     ret->vec.way.msg.data != table.data))
 			ret->vec.way = (struct irq_way){.msg = table};
 	}
 	pthread_mutex_unlock(&m->lock);
