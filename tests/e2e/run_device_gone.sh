@@ -57,8 +57,7 @@ clean
 
 it "an error isolates the device, which stays the guest's process's; the next and a request are counted"
 viaduct vf bind -q "${vf[0]}" vfio-pci || fail "bind ${vf[0]}"
-guest_start two "$(guest_net 10.9.0.2)
-$until_gone; echo lived; while :; do sleep 1; done" --assign "${vf[0]}" --stats "$scratch/two.json"
+guest_start two "$until_gone; echo lived; while :; do sleep 1; done" --assign "${vf[0]}" --stats "$scratch/two.json"
 until_seen "$scratch/two.out" '^ready'
 fires two 3
 until_seen "$scratch/two.out" '^lived'
@@ -83,34 +82,34 @@ equal "$status" 143 "exit status"
 equal "$(figure "$scratch/two.json" errors) $(figure "$scratch/two.json" requests)" "2 1" "errors, requests"
 clean
 
+it "three guests, three policies"
+carve "$pf" 3 2>/dev/null
+guest_start three 'echo ready; while :; do sleep 1; done' --assign "${vf[0]}" --memory 128 \
+	--on-device-error stop
+guest_start four 'modprobe -a button evdev; until [ -e /dev/input/event0 ]; do sleep 0.2; done
+echo ready; dd if=/dev/input/event0 of=/dev/null bs=24 count=1 2>/dev/null; echo pressed' \
+	--assign "${vf[1]}" --memory 128 --on-device-request shutdown --device-timeout 60
+guest_start five 'echo ready; while :; do sleep 1; done' --assign "${vf[2]}" --memory 128 \
+	--on-device-request shutdown --device-timeout 2
+for g in three four five; do
+	until_seen "$scratch/$g.out" '^ready'
+done
+
 it "an error stops the guest, by policy"
-carve "$pf" 1 2>/dev/null
-guest_start three 'echo ready; while :; do sleep 1; done' --assign "${vf[0]}" --on-device-error stop
-until_seen "$scratch/three.out" '^ready'
 fires three 3
 guest_wait three 20
 equal "$status" 7 "exit status"
 holds "says why" grep -q "${vf[0]}: the hardware reported an uncorrectable error; the guest is stopped" "$err"
-clean
 
 it "a request presses the power button, which the guest obeys"
-guest_start four 'modprobe -a button evdev; until [ -e /dev/input/event0 ]; do sleep 0.2; done
-echo ready; dd if=/dev/input/event0 of=/dev/null bs=24 count=1 2>/dev/null; echo pressed' --assign "${vf[0]}" \
-	--on-device-request shutdown --device-timeout 60
-until_seen "$scratch/four.out" '^ready'
-takes "unbind" /sys/bus/pci/drivers/vfio-pci/unbind "${vf[0]}"
+takes "unbind" /sys/bus/pci/drivers/vfio-pci/unbind "${vf[1]}"
 guest_wait four 20
 equal "$status" 0 "exit status"
 prints guest pressed
-holds "says so" grep -q "${vf[0]}: the host wants the device back; the guest is asked to shut down" "$err"
-clean
+holds "says so" grep -q "${vf[1]}: the host wants the device back; the guest is asked to shut down" "$err"
 
 it "a guest that does not listen is ended in time"
-viaduct vf bind -q "${vf[0]}" vfio-pci || fail "bind ${vf[0]}"
-guest_start five 'echo ready; while :; do sleep 1; done' --assign "${vf[0]}" \
-	--on-device-request shutdown --device-timeout 2
-until_seen "$scratch/five.out" '^ready'
-takes "unbind" /sys/bus/pci/drivers/vfio-pci/unbind "${vf[0]}"
+takes "unbind" /sys/bus/pci/drivers/vfio-pci/unbind "${vf[2]}"
 guest_wait five 20
 equal "$status" 8 "exit status"
 holds "says so" grep -q "did not shut down in 2 s" "$err"
