@@ -17,10 +17,22 @@ ip tuntap add dev tap0 mode tap
 ip addr add 10.9.1.1/24 dev tap0
 ip link set tap0 up
 
+# seen NAME WHAT REGEX: a row of `viaduct info NAME --irqs`, now or soon: what is moved may be masked.
+seen()
+{
+	for _ in $(seq 20); do
+		viaduct info "$1" --irqs >"$scratch/irqs" 2>&1
+		grep -qE "$3" "$scratch/irqs" && pass && return
+	done
+	fail "viaduct info: $2: no row '$3' in:"
+	sed 's/^/    info: /' "$scratch/irqs"
+}
+target='(apic|logical) [0-9]+ vector 0x[0-9a-f]{2}( [a-z-]+)?'
+
 # Twelve thousand or more by hand; the emulated host does a few hundred a second.
 moves=${IRQ_MOVES:-1000}
 it "a VF, a virtio device and an e1000, all remapped, while interrupts are moved $moves times"
-guest "of() { basename /sys/bus/pci/drivers/\$1/*/net/*; }; f=\$(of igbvf); e=\$(of e1000)
+guest_start all "of() { basename /sys/bus/pci/drivers/\$1/*/net/*; }; f=\$(of igbvf); e=\$(of e1000)
 v=\$(basename /sys/bus/virtio/devices/*/net/*)
 ip addr add 10.9.0.2/24 dev \$f; ip addr add 10.9.1.2/24 dev \$v; ip addr add 10.9.2.2/24 dev \$e
 for i in \$f \$v \$e; do ip link set \$i up; done
@@ -34,6 +46,12 @@ echo \$cpu >/proc/irq/\$i/smp_affinity_list && n=\$((n + 1)); done; done; touch 
 echo rounds \$(cat /tmp/10.9.* | sort | uniq -c)
 dmesg | grep -E 'DMAR.*(fault|error)|nobody cared'; grep -E ' IR-' /proc/interrupts" \
 	--assign "${vf[0]},$e1000" --net tap=tap0 --cpus 2 --stats "$scratch/all.json"
+until_seen "$scratch/all.out" '^unmapped 0'
+seen all "the VF, counted by the host" "${vf[0]} +msix +[0-9] +irqfd +$target +[0-9]+ +[0-9]+ +[0-9]+ +[1-9]"
+seen all "the virtio device" "00:0[0-9].0 +- +msix +[0-9] +irqfd +$target +[0-9]+ +[0-9]+ +- +-$"
+seen all "the e1000" "$e1000 +intx +0 +user-space +$target +[0-9]+ +[0-9]+ +[0-9]+ +[1-9]"
+seen all "its pin" "^[0-9]+ +00:0[0-9].0 +user-space.* level +(high|low) +$target +[0-9]+ +[1-9]"
+guest_wait all "${GUEST_TIMEOUT:-100}"
 equal "$status" 0 "exit status"
 equal "$(cat "$err")" "" "standard error"
 prints guest "pong 10.9.0.1" "pong 10.9.1.1" "pong 10.9.2.1" "mode 1" "unmapped 0"
@@ -41,7 +59,7 @@ matches "$(tr -d '\r' <"$out" | grep -a '^rounds')" '^rounds [0-9]+ 0% packet lo
 equal "$(figure "$scratch/all.json" faults)" 0 "faults"
 holds "the host remaps, too" grep -qF '"interrupt_remapping": "on"' "$scratch/all.json"
 # Linux puts the move of a level interrupt off to its next, and the unit's own needs none.
-holds "moves are invalidations" test "$(figure "$scratch/all.json" invalidations)" -ge "$((moves / 2))"
+holds "moves are invalidations" test "$(figure "$scratch/all.json" invalidations)" -ge "$((moves / 4))"
 commits=$(figure "$scratch/all.json" route_commits)
 echo "  $(figure "$scratch/all.json" invalidations) invalidations, $commits commits of routes"
 holds "a move is one ioctl at most" test "$commits" -le "$((moves + 100))"
@@ -51,12 +69,19 @@ equal "$(figure "$scratch/all.json" ioapic-eoi)" "" "EOI exits besides the EOI r
 clean
 
 it "a vCPU whose APIC id is 300 gets the interrupts of a VF"
-guest "$(guest_net 10.9.0.2); echo apicid \$(awk '/^apicid/{print \$3}' /proc/cpuinfo)
+guest_start far "$(guest_net 10.9.0.2); echo apicid \$(awk '/^apicid/{print \$3}' /proc/cpuinfo)
 for i in /proc/irq/*/smp_affinity_list; do echo 1 2>/dev/null >\$i; done
 count() { awk '/eth0/{s+=\$3} END{print s}' /proc/interrupts; }
-a=\$(count); ping -c 20 -i 0.05 -q 10.9.0.1 >/dev/null; [ \$((\$(count) - a)) -ge 20 ] && echo there" \
+a=\$(count); ping -c 20 -i 0.05 -q 10.9.0.1 >/dev/null; [ \$((\$(count) - a)) -ge 20 ] && echo there
+cd /sys/bus/pci/drivers/igbvf && basename 0000:* >unbind; echo unbound; sleep 1000" \
 	--assign "${vf[0]}" --cpus 2 --apic-ids 0,300
-equal "$status" 0 "exit status"
+until_seen "$scratch/far.out" '^there'
+until_seen "$scratch/far.out" '^unbound'
+seen far "no driver" "${vf[0]} +msix +[0-9-]+ +disabled"
+equal "$(grep -c "${vf[0]}.* irqfd" "$scratch/irqs")" 0 "vectors delivered without a driver"
+kill "${guest_pid[far]}"
+guest_wait far
+equal "$status" 143 "exit status"
 prints guest "pong 10.9.0.1" "apicid 0 300" there
 clean
 
