@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The guest's remapping unit under a Linux that uses it: assigned, virtio and INTx devices at once,
+# The guest's remapping unit under a Linux that uses it: assigned, virtio, emulated and INTx devices at once,
 # affinity changed under traffic, an APIC id above 255; and without it.
 # shellcheck disable=SC2012,SC2016,SC2154
 # shellcheck source=tests/lib/run.sh
@@ -16,6 +16,9 @@ ip addr add 10.9.2.1/24 dev "$netdev"
 ip tuntap add dev tap0 mode tap
 ip addr add 10.9.1.1/24 dev tap0
 ip link set tap0 up
+ip tuntap add dev tap1 mode tap
+ip addr add 10.9.3.1/24 dev tap1
+ip link set tap1 up
 
 # seen NAME WHAT REGEX: a row of `viaduct info NAME --irqs`, now or soon: what is moved may be masked.
 seen()
@@ -31,21 +34,25 @@ target='(apic|logical) [0-9]+ vector 0x[0-9a-f]{2}( [a-z-]+)?'
 
 # Twelve thousand or more by hand; the emulated host does a few hundred a second.
 moves=${IRQ_MOVES:-1000}
-it "a VF, a virtio device and an e1000, all remapped, while interrupts are moved $moves times"
-guest_start all "of() { basename /sys/bus/pci/drivers/\$1/*/net/*; }; f=\$(of igbvf); e=\$(of e1000)
+it "a VF, a virtio device, an assigned and an emulated e1000, all remapped, while interrupts are moved $moves times"
+guest_start all "of() { basename /sys/bus/pci/drivers/\$1/*/net/*; }; f=\$(of igbvf)
+for i in /sys/bus/pci/drivers/e1000/*/net/*; do
+case \$(cat \$i/address) in 52:54:00:00:0e:10) m=\${i##*/} ;; *) e=\${i##*/} ;; esac; done
 v=\$(basename /sys/bus/virtio/devices/*/net/*)
 ip addr add 10.9.0.2/24 dev \$f; ip addr add 10.9.1.2/24 dev \$v; ip addr add 10.9.2.2/24 dev \$e
-for i in \$f \$v \$e; do ip link set \$i up; done
-for a in 10.9.0.1 10.9.1.1 10.9.2.1; do for i in \$(seq 20); do ping -c 1 -W 2 \$a >/dev/null && echo pong \$a && break; done; done
+ip addr add 10.9.3.2/24 dev \$m
+for i in \$f \$v \$e \$m; do ip link set \$i up; done
+for a in 10.9.0.1 10.9.1.1 10.9.2.1 10.9.3.1; do for i in \$(seq 20); do ping -c 1 -W 2 \$a >/dev/null && echo pong \$a && break; done; done
 echo mode \$(dmesg | grep -c 'DMAR-IR: Enabled IRQ remapping in x2apic mode')
-echo unmapped \$(grep -E \"\$f|virtio|\$e\" /proc/interrupts | grep -vc ' IR-')
-for a in 10.9.0.1 10.9.1.1 10.9.2.1; do (while [ ! -e /tmp/end ]; do ping -c 50 -i 0.02 -W 30 -q \$a | grep -o '[0-9]*% packet loss'; done) >/tmp/\$a & done
+echo unmapped \$(grep -E \"\$f|virtio|\$e|\$m\" /proc/interrupts | grep -vc ' IR-')
+for a in 10.9.0.1 10.9.1.1 10.9.2.1 10.9.3.1; do (while [ ! -e /tmp/end ]; do ping -c 50 -i 0.02 -W 30 -q \$a | grep -o '[0-9]*% packet loss'; done) >/tmp/\$a & done
 irqs=\$(awk '/ IR-/{print \$1 + 0}' /proc/interrupts)
 n=0; cpu=0; while [ \$n -lt $moves ]; do cpu=\$((1 - cpu)); for i in \$irqs; do
 echo \$cpu >/proc/irq/\$i/smp_affinity_list && n=\$((n + 1)); done; done; touch /tmp/end; wait; echo moved \$n
 echo rounds \$(cat /tmp/10.9.* | sort | uniq -c)
 dmesg | grep -E 'DMAR.*(fault|error)|nobody cared'; grep -E ' IR-' /proc/interrupts" \
-	--assign "${vf[0]},$e1000" --net tap=tap0 --cpus 2 --stats "$scratch/all.json"
+	--assign "${vf[0]},$e1000" --net tap=tap0 --cpus 2 --stats "$scratch/all.json" \
+	--net tap=tap1,model=e1000,mac=52:54:00:00:0e:10
 until_seen "$scratch/all.out" '^unmapped 0'
 seen all "the VF, counted by the host" "${vf[0]} +msix +[0-9] +irqfd +$target +[0-9]+ +[0-9]+ +[0-9]+ +[1-9]"
 seen all "the virtio device" "00:0[0-9].0 +- +msix +[0-9] +irqfd +$target +[0-9]+ +[0-9]+ +- +-$"
@@ -54,7 +61,7 @@ seen all "its pin" "^[0-9]+ +00:0[0-9].0 +user-space.* level +(high|low) +$targe
 guest_wait all "${GUEST_TIMEOUT:-100}"
 equal "$status" 0 "exit status"
 equal "$(cat "$err")" "" "standard error"
-prints guest "pong 10.9.0.1" "pong 10.9.1.1" "pong 10.9.2.1" "mode 1" "unmapped 0"
+prints guest "pong 10.9.0.1" "pong 10.9.1.1" "pong 10.9.2.1" "pong 10.9.3.1" "mode 1" "unmapped 0"
 matches "$(tr -d '\r' <"$out" | grep -a '^rounds')" '^rounds [0-9]+ 0% packet loss$' "pings while moved"
 equal "$(figure "$scratch/all.json" faults)" 0 "faults"
 holds "the host remaps, too" grep -qF '"interrupt_remapping": "on"' "$scratch/all.json"
@@ -64,6 +71,12 @@ commits=$(figure "$scratch/all.json" route_commits)
 echo "  $(figure "$scratch/all.json" invalidations) invalidations, $commits commits of routes"
 holds "a move is one ioctl at most" test "$commits" -le "$((moves + 100))"
 holds "interrupts came by irqfd" test "$(figure "$scratch/all.json" irqfd)" -gt 100
+# What the host counted and what the guest did, up to what comes between its last look and its end.
+fired=$(tr -d '\r' <"$out" | awk '/IR-PCI-MSI/ && !/virtio/ {s += $2 + $3} END {print s + 0}')
+came=$(figure "$scratch/all.json" irqfd)
+holds "each interrupt of the VF came once: $came on the host, $fired in the guest" \
+	test "$fired" -gt 100 -a "$fired" -le "$came" -a "$came" -le $((fired + 20))
+holds "the emulated card's pin was" test "$(figure "$scratch/all.json" irqs)" -gt 10
 holds "INTx was remapped, too" test "$(figure "$scratch/all.json" intx 2)" -gt 10
 equal "$(figure "$scratch/all.json" ioapic-eoi)" "" "EOI exits besides the EOI register's"
 clean
