@@ -34,6 +34,9 @@ bench_arguments()
 	[[ $rounds =~ ^[1-9][0-9]*$ ]] || usage
 }
 
+# What the lab is made of; a benchmark may set its own before bench_lab.
+bench_lab_options=(--nic igb)
+
 # bench_lab SCRIPT ARGUMENT...: run it with --inside in the lab; its output is left in the file $raw.
 # VIADUCT_LAB_LOCK=FILE makes several build trees on one machine take turns.
 bench_lab()
@@ -52,7 +55,7 @@ bench_lab()
 		exec 9>"$VIADUCT_LAB_LOCK"
 		flock 9
 	fi
-	"$build/cli/viaduct" lab run --nic igb -- bash "${here:?}/$script" --inside "$build" "$@" \
+	"$build/cli/viaduct" lab run "${bench_lab_options[@]}" -- bash "${here:?}/$script" --inside "$build" "$@" \
 		>"$raw" 9>&- </dev/null || status=$?
 	if [ "$status" != 0 ]; then
 		cat "$raw"
@@ -68,6 +71,31 @@ bench_inside()
 {
 	set -E
 	trap 'echo "bench: ${BASH_SOURCE[0]##*/} line $LINENO: \"$BASH_COMMAND\" failed" >&2' ERR
+}
+
+# bench_tracing: what KVM and tracepoints count, from now on; leaves $tracing.
+bench_tracing()
+{
+	tracing=/sys/kernel/tracing
+	mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
+	mountpoint -q $tracing || mount -t tracefs tracefs $tracing
+}
+
+# wait_for SECONDS COMMAND...: until it succeeds.
+wait_for()
+{
+	local end=$((SECONDS + $1))
+
+	shift
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.1
+	done
+}
+
+emit() # CASE ROUND KEY VALUE: a line of the output
+{
+	printf '%s\t%s\t%s\t%s\n' "$@"
 }
 
 # bench_vf: a VF for guests; leaves $pf and $vf.

@@ -27,9 +27,7 @@ bench_inside
 build=$2 rounds=$3 wanted=${4//,/ }
 kernel="" initrd=""
 eval "$5"
-tracing=/sys/kernel/tracing
-mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
-mountpoint -q $tracing || mount -t tracefs tracefs $tracing
+bench_tracing
 
 bench_vf
 netdev=$(ls "/sys/bus/pci/devices/$pf/net")
@@ -46,23 +44,6 @@ exec packets echo 7000
 END
 )
 append="console=ttyS0 quiet viaduct.run=$script"
-
-# wait_for SECONDS COMMAND...: until it succeeds.
-wait_for()
-{
-	local end=$((SECONDS + $1))
-
-	shift
-	until "$@"; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.1
-	done
-}
-
-emit() # CASE ROUND KEY VALUE
-{
-	printf '%s\t%s\t%s\t%s\n' "$@"
-}
 
 # What the process and KVM have counted so far. viaduct's own figures come first before the traffic
 # and last after it, for asking costs a wake-up.
