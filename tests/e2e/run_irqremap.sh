@@ -71,11 +71,12 @@ commits=$(figure "$scratch/all.json" route_commits)
 echo "  $(figure "$scratch/all.json" invalidations) invalidations, $commits commits of routes"
 holds "a move is one ioctl at most" test "$commits" -le "$((moves + 100))"
 holds "interrupts came by irqfd" test "$(figure "$scratch/all.json" irqfd)" -gt 100
-# What the host counted and what the guest did, up to what comes between its last look and its end.
+# One that finds the one before still pending merges with it, as on hardware; so less may arrive, never
+# more. That none is lost is what the pings say, and by number tests/integration/irq_load_kvm.c.
 fired=$(tr -d '\r' <"$out" | awk '/IR-PCI-MSI/ && !/virtio/ {s += $2 + $3} END {print s + 0}')
 came=$(figure "$scratch/all.json" irqfd)
-holds "each interrupt of the VF came once: $came on the host, $fired in the guest" \
-	test "$fired" -gt 100 -a "$fired" -le "$came" -a "$came" -le $((fired + 20))
+holds "no interrupt of the VF came twice: $came on the host, $fired in the guest" \
+	test "$fired" -gt 100 -a "$fired" -le "$came"
 holds "the emulated card's pin was" test "$(figure "$scratch/all.json" irqs)" -gt 10
 holds "INTx was remapped, too" test "$(figure "$scratch/all.json" intx 2)" -gt 10
 equal "$(figure "$scratch/all.json" ioapic-eoi)" "" "EOI exits besides the EOI register's"
