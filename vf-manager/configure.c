@@ -25,8 +25,6 @@ static const uint32_t groups[] = {
 	VFM_BIT(PORT_GUID),
 };
 
-#define CARRIER_TIMEOUT_MS 5000
-
 /* A VF and its PF while they are configured. */
 struct target {
 	struct vfm *v;
@@ -137,8 +135,8 @@ static int carrier_is_on(struct vfm *v, void *arg)
 }
 
 /*
- * igb takes a rate only of a PF with a link, which the carve before may just have taken down. One that
- * stays without is the driver's to judge.
+ * igb takes a rate, also none, only of a PF with a link, which the carve before may just have taken down.
+ * One that stays without is the driver's to judge.
  */
 static void rate_wait(struct target *t)
 {
@@ -162,7 +160,7 @@ static int group_set(struct target *t, const struct vfm_settings *s, uint32_t bi
 		return devlink_port_set_rate(t->v, &h, p->index,
 			(uint64_t)s->min_rate * BYTES_PER_MBIT,
 			(uint64_t)s->max_rate * BYTES_PER_MBIT, e);
-	if (bits == VFM_RATE_BITS && s->max_rate)
+	if (bits == VFM_RATE_BITS)
 		rate_wait(t);
 	return link_set_vf(t->v, t->pf.ifindex, t->index, s, bits, e);
 }

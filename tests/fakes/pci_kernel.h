@@ -104,6 +104,7 @@ struct fake_knobs {
 	/* What its drivers have no call for: all but igb's, until a test says otherwise. */
 	uint32_t unsupported;
 	unsigned rate_ignored; /* a maximum rate is acknowledged, not set */
+	_Atomic bool no_link;  /* igb refuses any rate, also none, without a link */
 	bool no_devlink;       /* this kernel has no such netlink family */
 	bool eswitch_ignored;  /* a mode is acknowledged, not set */
 	/* Addresses of interfaces. */

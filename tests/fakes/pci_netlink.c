@@ -131,7 +131,7 @@ static int vf_attr_set(struct pci_kernel *k, unsigned pf, struct nlattr *a)
 	case VFM_BIT(MAX_RATE):
 		if (port->eswitch == DEVLINK_ESWITCH_MODE_SWITCHDEV)
 			return -EOPNOTSUPP;
-		if (words[1] && k->knobs->unsupported & VFM_BIT(MIN_RATE))
+		if (k->knobs->no_link || (words[1] && k->knobs->unsupported & VFM_BIT(MIN_RATE)))
 			return -EINVAL;
 		vf->min_rate = words[1];
 		if (!k->knobs->rate_ignored)

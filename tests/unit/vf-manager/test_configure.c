@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "tests/fakes/pci_kernel.h"
@@ -208,6 +210,43 @@ START_TEST(what_is_refused_leaves_the_vf_as_it_was)
 }
 END_TEST
 
+static void carrier_write(const char *text)
+{
+	char path[256];
+	FILE *f;
+
+	snprintf(
+		path, sizeof(path), "%s/sys/bus/pci/devices/0000:01:00.0/net/eth0/carrier", k.root);
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_ge(fputs(text, f), 0);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+static void *link_comes(void *arg)
+{
+	usleep(100000);
+	k.knobs->no_link = false;
+	carrier_write("1\n");
+	return NULL;
+}
+
+START_TEST(a_rate_waits_for_the_link_also_when_it_is_none)
+{
+	static const char *const rates[] = {"max-rate=100", "max-rate=0"};
+	uint32_t changed;
+	pthread_t thread;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rates); i++) {
+		carrier_write("0\n");
+		k.knobs->no_link = true;
+		ck_assert_int_eq(pthread_create(&thread, NULL, link_comes, NULL), 0);
+		ck_assert_msg(set(rates[i], &changed) == 0, "%s: %s", rates[i], e.text);
+		ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	}
+}
+END_TEST
+
 START_TEST(set_does_not_believe_an_acknowledgement)
 {
 	_cleanup_free_ char *before = NULL, *after = NULL;
@@ -333,6 +372,7 @@ int main(void)
 	tcase_add_test(t, set_changes_what_is_named_and_nothing_else);
 	tcase_add_test(t, set_of_what_is_there_sends_no_message_but_a_question);
 	tcase_add_loop_test(t, what_is_refused_leaves_the_vf_as_it_was, 0, ARRAY_SIZE(refusals));
+	tcase_add_test(t, a_rate_waits_for_the_link_also_when_it_is_none);
 	tcase_add_test(t, set_does_not_believe_an_acknowledgement);
 	tcase_add_test(t, set_says_when_a_driver_does_not_report_a_switch);
 	tcase_add_test(t, every_message_fails_in_turn);
