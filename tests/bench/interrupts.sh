@@ -122,7 +122,7 @@ trace_emit() # CASE ROUND WHAT
 	emit "$1" "$2" "$3.reasons" "$(sed -n 's/.*kvm_userspace_exit: reason \([A-Z_]*\).*/\1/p' $tracing/trace |
 		sort | uniq -c | tr -s ' \n' ' ')"
 	for name in "${!ioctls[@]}"; do
-		emit "$1" "$2" "$3.$name" "$(grep -ciE "sys_ioctl\(.*cmd: ${ioctls[$name]}" $tracing/trace || true)"
+		emit "$1" "$2" "$3.$name" "$(grep -ciE "sys_ioctl\(.*cmd: (0x)?${ioctls[$name]#0x}" $tracing/trace || true)"
 	done
 }
 
