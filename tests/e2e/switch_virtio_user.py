@@ -138,7 +138,7 @@ class Guests:
                          open(log).read()[-2000:]):
                 return
             # Never give up a frame that the ring has no room for yet.
-            p.stdin.write("set fwd io retry\nset burst tx delay 5 retry 10000\nstart\n")
+            p.stdin.write("set fwd io retry\nset burst tx delay 5 retry 1000000\nstart\n")
             p.stdin.flush()
             wait_for(lambda: all(sw.port(n)["tx-packets"] >= FRAMES for n in self.ports), 20)
             # What the switch has sent testpmd has yet to read.
