@@ -104,7 +104,7 @@ static json_t *net_json(const struct guest *g)
 	return list;
 }
 
-static json_t *remap_json(const struct guest *g)
+json_t *info_remap_json(const struct guest *g)
 {
 	struct vtd_stats s;
 	json_t *o;
@@ -162,7 +162,7 @@ static void guest_method(void *ctx, const json_t *params, struct rpc_answer *a)
 	info_put(o, "uptime", (uint64_t)((run_now() - g->t.start) / 1000000000));
 	info_put(o, "reboots", g->reboots);
 	json_object_set_new(o, "host", info_host_json(g));
-	json_object_set_new(o, "remap", remap_json(g));
+	json_object_set_new(o, "remap", info_remap_json(g));
 	json_object_set_new(o, "assigned", assigned_json(g));
 	json_object_set_new(o, "net", net_json(g));
 	json_object_set_new(o, "control", control_json(info->control));
@@ -175,7 +175,7 @@ static void irqs_method(void *ctx, const json_t *params, struct rpc_answer *a)
 	json_t *o = run_irqs_json(info->guest);
 
 	info_put_text(o, "name", info->guest->opt->name);
-	json_object_set_new(o, "remap", remap_json(info->guest));
+	json_object_set_new(o, "remap", info_remap_json(info->guest));
 	a->result = o;
 }
 

@@ -15,6 +15,9 @@ struct run_info {
 /* Of the host: are interrupts of its devices remapped, and who says so? */
 json_t *info_host_json(struct guest *g);
 
+/* Of the guest's remapping unit: is it on, in which mode, how many faults? null: there is none. */
+json_t *info_remap_json(const struct guest *g);
+
 /* "guest": what it is and has. "irqs": each of its interrupt vectors and pins now. */
 extern const struct rpc_method run_info_methods[];
 

@@ -135,16 +135,12 @@ static json_t *rss_json(void)
 
 static json_t *remap_json(const struct guest *g)
 {
+	json_t *o = info_remap_json(g);
 	struct vtd_stats s;
-	json_t *o;
 
 	if (!g->vm->vtd)
-		return json_null();
+		return o;
 	vtd_stats(g->vm->vtd, &s);
-	o = json_object();
-	json_object_set_new(o, "enabled", json_boolean(s.enabled));
-	json_object_set_new(o, "x2apic", json_boolean(s.extended));
-	put(o, "faults", s.faults);
 	put(o, "faults_lost", s.faults_lost);
 	put(o, "invalidations", s.invalidations);
 	put(o, "descriptors", s.descriptors);
