@@ -26,6 +26,7 @@
 #include "irqremap/irqremap.h"
 #include "irqremap/vtd.h"
 #include "vmm/msi.h"
+#include "tests/integration/kvm_need.h"
 
 #define MOVES   10000u
 #define ENOUGH  1000u /* interrupts among them, at the least */
@@ -578,20 +579,6 @@ START_TEST(remapping_table_exchanged_under_load_delivers_only_what_was_programme
 	irq_vector_destroy(v);
 }
 END_TEST
-
-/* NULL, or why the tests cannot run here. */
-static const char *lacking(void)
-{
-	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	const char *why = NULL;
-
-	if (kvm < 0)
-		return errno == EACCES ? "no permission on /dev/kvm" : "no /dev/kvm";
-	if (ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_SPLIT_IRQCHIP) <= 0)
-		why = "this KVM has no split irqchip";
-	close(kvm);
-	return why;
-}
 
 int main(void)
 {

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "irqremap/irqremap.h"
+#include "tests/integration/kvm_need.h"
 
 /* Registers of the local APIC's page, SDM vol. 3 §10.4. */
 #define APIC_SVR 0xf0
@@ -327,20 +328,6 @@ START_TEST(eoi_of_a_level_pin_exits_and_of_an_edge_pin_does_not)
 	ck_assert_uint_eq(low_get(9), level ? 0x8039 : 0x0039);
 }
 END_TEST
-
-/* NULL, or why the tests cannot run here. */
-static const char *lacking(void)
-{
-	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	const char *why = NULL;
-
-	if (kvm < 0)
-		return errno == EACCES ? "no permission on /dev/kvm" : "no /dev/kvm";
-	if (ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_SPLIT_IRQCHIP) <= 0)
-		why = "this KVM has no split irqchip";
-	close(kvm);
-	return why;
-}
 
 int main(void)
 {
