@@ -10,27 +10,22 @@
 #include "common/cleanup.h"
 #include "irqremap/irte.h"
 #include "irqremap/vtd.h"
-#include "tests/unit/irqremap/world.h"
 
-#define MEM    0x200000u
+/* Bytes of guest memory, for vtd_world.h. */
+#define MEM 0x200000u
+#include "tests/unit/irqremap/vtd_world.h"
+
 #define TABLE  0x10000u /* 256 entries */
 #define QUEUE  0x20000u /* 256 descriptors */
 #define STATUS 0x30000u
 #define DEST   0x12345u
 
-#define GCMD  0x18
-#define GSTS  0x1c
-#define FSTS  0x34
 #define FECTL 0x38
 #define IQH   0x80
-#define IQT   0x88
-#define IQA   0x90
 #define ICS   0x9c
 #define IECTL 0xa0
 #define IRTA  0xb8
-#define FRCD  0x220
 
-#define QIE   (1u << 26)
 #define IRE   (1u << 25)
 #define SIRTP (1u << 24)
 #define CFI   (1u << 23)
@@ -38,37 +33,15 @@
 #define PPF   2u
 #define PFO   1u
 #define IQE   0x10u
-#define F     (1ull << 63)
 
-static uint8_t mem[MEM];
-static struct vtd *vtd;
 static struct ioapic *io;
-static unsigned int tail;
-
-static int mem_read(void *ctx, uint64_t gpa, void *buf, size_t len)
-{
-	if (gpa >= MEM || len > MEM - gpa)
-		return -EFAULT;
-	memcpy(buf, mem + gpa, len);
-	return 0;
-}
-
-static int mem_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
-{
-	if (gpa >= MEM || len > MEM - gpa)
-		return -EFAULT;
-	memcpy(mem + gpa, buf, len);
-	return 0;
-}
 
 static void vtd_up(void)
 {
-	const struct vtd_memory m = {mem_read, mem_write, NULL};
-
 	world_up();
 	memset(mem, 0, sizeof(mem));
 	tail = 0;
-	ck_assert_int_eq(vtd_create(router, &m, NULL, &vtd), 0);
+	ck_assert_int_eq(vtd_create(router, &memory, NULL, &vtd), 0);
 	ck_assert_int_eq(ioapic_create(router, 0xf0f8, NULL, &io), 0);
 }
 
@@ -77,16 +50,6 @@ static void vtd_down(void)
 	ioapic_destroy(io);
 	vtd_destroy(vtd);
 	world_down();
-}
-
-static uint32_t get(unsigned int off)
-{
-	return (uint32_t)vtd_read(vtd, off, 4);
-}
-
-static void put(unsigned int off, uint32_t val)
-{
-	vtd_write(vtd, off, 4, val);
 }
 
 static void entry_put(unsigned int index, uint64_t lo, uint64_t hi)

@@ -9,9 +9,11 @@
 #include "common/bytes.h"
 #include "irqremap/vtd.h"
 #include "irqremap/vtd_context.h"
-#include "tests/unit/irqremap/world.h"
 
-#define MEM     0x100000u
+/* Bytes of guest memory, for vtd_world.h. */
+#define MEM 0x100000u
+#include "tests/unit/irqremap/vtd_world.h"
+
 #define ROOT    0x10000u
 #define CONTEXT 0x11000u /* of bus 0 */
 #define QUEUE   0x20000u
@@ -19,32 +21,19 @@
 #define RID_A   0x0010u /* 00:02.0 */
 #define RID_B   0x0018u
 
-#define GCMD   0x18
-#define GSTS   0x1c
 #define RTADDR 0x20
 #define CCMD   0x28
-#define FSTS   0x34
-#define IQT    0x88
-#define IQA    0x90
 #define IVA    0xf0
 #define IOTLB  0xf8
-#define FRCD   0x220
 
 #define TE   (1u << 31)
 #define SRTP (1u << 30)
-#define QIE  (1u << 26)
 #define ICC  (1ull << 63)
-#define F    (1ull << 63)
 #define T    (1ull << 62)
 
 /* A good context entry: present, pass-through, 48 bits, domain 5. */
 #define GOOD_LO 0x9ull
 #define GOOD_HI (2ull | 5ull << 8)
-
-static uint8_t mem[MEM];
-static const struct vtd_memory memory;
-static struct vtd *vtd;
-static unsigned int tail;
 
 struct device {
 	struct vtd_requester q;
@@ -53,24 +42,6 @@ struct device {
 };
 
 static struct device dev_a, dev_b;
-
-static int mem_read(void *ctx, uint64_t gpa, void *buf, size_t len)
-{
-	if (gpa >= MEM || len > MEM - gpa)
-		return -EFAULT;
-	memcpy(buf, mem + gpa, len);
-	return 0;
-}
-
-static int mem_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
-{
-	if (gpa >= MEM || len > MEM - gpa)
-		return -EFAULT;
-	memcpy(mem + gpa, buf, len);
-	return 0;
-}
-
-static const struct vtd_memory memory = {mem_read, mem_write, NULL};
 
 static void told(void *ctx, bool allowed)
 {
@@ -104,16 +75,6 @@ static void down(void)
 	vtd_dma_detach(&dev_b.q);
 	vtd_destroy(vtd);
 	world_down();
-}
-
-static uint32_t get(unsigned int off)
-{
-	return (uint32_t)vtd_read(vtd, off, 4);
-}
-
-static void put(unsigned int off, uint32_t val)
-{
-	vtd_write(vtd, off, 4, val);
 }
 
 static void root_put(unsigned int bus, uint64_t lo, uint64_t hi)
