@@ -95,6 +95,7 @@ static void frames_send_by(
 	sent = p->ops->tx(p, queue, m, n);
 	queue_unlock(w, p, queue);
 	for (uint16_t i = 0; i < sent && i < n; i++)
+		/* cppcheck-suppress uninitvar ; the loop above has been as far */
 		sum += bytes[i];
 	send_count(w, p, n, sent, sum);
 }

@@ -19,6 +19,7 @@ if [ "${1:-}" != --inside ]; then
 	bench_arguments "$@"
 	image=$("$build/cli/viaduct" lab image --add "$build/tests/bench/packets=/bin/packets") ||
 		skip "no image for the guest"
+	# shellcheck disable=SC2034 # bench_lab reads it
 	bench_lab_options=(--iommu vtd-eim --nic igb --nic e1000)
 	bench_lab interrupts.sh "$rounds" "${only:-$cases}" "$image"
 	python3 "$here/interrupts_report.py" "$raw" ${json:+"$json"}

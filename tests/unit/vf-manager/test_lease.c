@@ -716,8 +716,8 @@ START_TEST(what_is_no_use_is_not_taken_for_one)
 {
 	static const char *const not_ours[] = {"<source>" SOURCE("0x01", "0x2") "</source>",
 		"<address domain='0' bus='1' slot='0x10' function='0'/>",
-		"<source file='a'/><address domain='0' bus='1' slot='0x10' function='0'/><source>"
-		"</source>",
+		("<source file='a'/><address domain='0' bus='1' slot='0x10' function='0'/><source>"
+		 "</source>"),
 		"<source", "<source>", "<source><address domain='", "</source><source>"};
 	struct vfm_usage u;
 	int fd;
