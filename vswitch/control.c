@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The control socket: a request a line. What a client sends is not trusted to be that. */
+/* The control socket: what its clients ask is done under the switch's lock. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <systemd/sd-event.h>
 
 #include "common/cleanup.h"
+#include "common/rpc_server.h"
 #include "vswitch/control.h"
 #include "vswitch/socket.h"
 #include "vswitch/taps.h"
 
-#define CLIENTS_MAX  16
-#define REQUEST_MAX  (4u << 20) /* a configuration of a MiB, quoted */
-#define REQUEST_STEP 65536
+#define CLIENTS_MAX 16
+#define REQUEST_MAX (4u << 20) /* a configuration of a MiB, quoted */
 
 static const struct rpc_method *const groups[] = {
 	control_apply_methods,
@@ -30,216 +29,48 @@ static const struct rpc_method *const groups[] = {
 	NULL,
 };
 
-struct client {
-	struct control *control;
-	sd_event_source *source;
-	int fd;
-	char *in, *out;
-	size_t in_len, in_max, out_len, out_at;
-	uint64_t seen;           /* when it last sent something, in events */
-	bool leaving;            /* once it has its answer */
-	bool passes;             /* what @capture needs goes with the next answer */
-	struct capture *capture; /* ends with the connection */
-};
-
 struct control {
 	struct vswitch *sw;
-	sd_event *loop;
-	sd_event_source *source;
+	struct rpc_server *server;
 	char *path;
 	int fd;
-	struct client *clients[CLIENTS_MAX];
-	uint64_t events;
 };
 
-static void client_destroy(struct client *c)
+/*
+ * A request may have begun a capture: what it needs goes with the answer, and it ends with the
+ * connection. A second one of the same client takes the place of the first.
+ */
+static void capture_give(struct control *c, struct rpc_client *client)
 {
-	struct control *control = c->control;
-
-	for (unsigned int i = 0; i < CLIENTS_MAX; i++)
-		if (control->clients[i] == c)
-			control->clients[i] = NULL;
-	if (c->capture)
-		taps_capture_del(vswitch_datapath(control->sw), c->capture);
-	sd_event_source_unref(c->source);
-	fd_close(c->fd);
-	free(c->in);
-	free(c->out);
-	free(c);
-}
-
-static ssize_t client_push(struct client *c)
-{
-	const int fds[2] = {
-		c->passes ? c->capture->memory_fd : -1, c->passes ? c->capture->event_fd : -1};
-	struct iovec iov = {c->out + c->out_at, c->out_len - c->out_at};
-	char control[CMSG_SPACE(sizeof(fds))] = {0};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-	ssize_t n;
-
-	if (c->passes) {
-		m.msg_control = control;
-		m.msg_controllen = sizeof(control);
-		*CMSG_FIRSTHDR(&m) = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(fds)),
-			.cmsg_level = SOL_SOCKET,
-			.cmsg_type = SCM_RIGHTS};
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), fds, sizeof(fds));
-	}
-	n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
-	c->passes = c->passes && n < 0;
-	return n;
-}
-
-/* A request may have begun a capture. A second one of the same client takes the place of the first. */
-static void client_capture(struct client *c)
-{
-	struct datapath *dp = vswitch_datapath(c->control->sw);
-	struct capture *fresh = taps_capture_take(dp);
+	struct datapath *dp = vswitch_datapath(c->sw);
+	struct capture *fresh = taps_capture_take(dp), *old = rpc_client_held(client);
 
 	if (!fresh)
 		return;
-	if (c->capture)
-		taps_capture_del(dp, c->capture);
-	c->capture = fresh;
-	c->passes = true;
+	if (old)
+		taps_capture_del(dp, old);
+	rpc_client_hold(client, fresh);
+	rpc_client_pass(client, (const int[]){fresh->memory_fd, fresh->event_fd}, 2);
 }
 
-/* Returns false when the client is to go. */
-static bool client_write(struct client *c)
+static void capture_gone(void *ctx, void *held)
 {
-	while (c->out_at < c->out_len) {
-		ssize_t n = client_push(c);
+	const struct control *c = ctx;
 
-		if (n < 0)
-			return errno == EAGAIN || errno == EINTR;
-		c->out_at += (size_t)n;
-	}
-	free(c->out);
-	c->out = NULL;
-	return true;
+	taps_capture_del(vswitch_datapath(c->sw), held);
 }
 
-static bool client_send(struct client *c, char *text)
+static int request_serve(
+	void *ctx, struct rpc_client *client, const char *line, size_t len, char **ret)
 {
-	if (!text)
-		return false;
-	c->out_len = strlen(text) + 1;
-	c->out_at = 0;
-	text[c->out_len - 1] = '\n';
-	c->out = text;
-	return client_write(c);
-}
-
-/* Answer whole lines, one at a time: the next waits until the client has taken the answer. */
-static bool client_serve(struct client *c)
-{
-	char *end, *text;
+	struct control *c = ctx;
 	int r;
 
-	while (!c->out && !c->leaving && (end = memchr(c->in, '\n', c->in_len))) {
-		size_t len = (size_t)(end - c->in);
-
-		vswitch_lock(c->control->sw);
-		r = rpc_serve(groups, c->control->sw, c->in, len, &text);
-		client_capture(c);
-		vswitch_unlock(c->control->sw);
-		if (r < 0)
-			return false;
-		c->in_len -= len + 1;
-		memmove(c->in, end + 1, c->in_len);
-		if (text && !client_send(c, text))
-			return false;
-	}
-	if (!c->out && !c->leaving && c->in_len >= REQUEST_MAX) {
-		c->leaving = true;
-		if (!client_send(c, rpc_error(RPC_INVALID, "the request is too long")))
-			return false;
-	}
-	return c->out || !c->leaving;
-}
-
-static bool client_read(struct client *c)
-{
-	ssize_t n;
-
-	if (c->in_len == c->in_max) {
-		char *more = realloc(c->in, c->in_max + REQUEST_STEP);
-
-		if (!more)
-			return false;
-		c->in = more;
-		c->in_max += REQUEST_STEP;
-	}
-	n = recv(c->fd, c->in + c->in_len, c->in_max - c->in_len, 0);
-	if (n <= 0)
-		return n < 0 && (errno == EAGAIN || errno == EINTR);
-	c->in_len += (size_t)n;
-	c->seen = ++c->control->events;
-	return true;
-}
-
-static int on_client(sd_event_source *s, int fd, uint32_t events, void *ctx)
-{
-	struct client *c = ctx;
-	bool stays = true;
-
-	if (c->out)
-		stays = client_write(c);
-	else
-		stays = client_read(c);
-	if (stays)
-		stays = client_serve(c);
-	if (stays)
-		sd_event_source_set_io_events(s, c->out ? EPOLLOUT : EPOLLIN);
-	else
-		client_destroy(c);
-	return 0;
-}
-
-/*
- * A place for one more. Who sits there and asks nothing makes way, the longest silent first; but not who
- * captures, of whom there are fewer.
- */
-static unsigned int place_make(struct control *control)
-{
-	unsigned int place = 0;
-
-	for (unsigned int i = 0; i < CLIENTS_MAX; i++) {
-		if (!control->clients[i])
-			return i;
-		if (control->clients[place]->capture ||
-			(!control->clients[i]->capture &&
-				control->clients[i]->seen < control->clients[place]->seen))
-			place = i;
-	}
-	client_destroy(control->clients[place]);
-	return place;
-}
-
-static int on_accept(sd_event_source *s, int listen_fd, uint32_t events, void *ctx)
-{
-	struct control *control = ctx;
-	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct client *c;
-
-	if (fd < 0)
-		return 0;
-	c = calloc(1, sizeof(*c));
-	if (!c) {
-		fd_close(fd);
-		return 0;
-	}
-	*c = (struct client){
-		.control = control,
-		.fd = fd,
-		.in = malloc(REQUEST_STEP),
-		.in_max = REQUEST_STEP,
-		.seen = ++control->events,
-	};
-	control->clients[place_make(control)] = c;
-	if (!c->in || sd_event_add_io(control->loop, &c->source, fd, EPOLLIN, on_client, c) < 0)
-		client_destroy(c);
-	return 0;
+	vswitch_lock(c->sw);
+	r = rpc_serve(groups, c->sw, line, len, ret);
+	capture_give(c, client);
+	vswitch_unlock(c->sw);
+	return r;
 }
 
 int control_listen(const char *path, const char *group, struct err *e, int *ret_fd)
@@ -253,17 +84,23 @@ int control_create(struct vswitch *sw, const char *path, int *fd, struct sd_even
 	struct err *e, struct control **ret)
 {
 	struct control *c = calloc(1, sizeof(*c));
+	const struct rpc_server_config cfg = {
+		.clients_max = CLIENTS_MAX,
+		.line_max = REQUEST_MAX,
+		.priority = SD_EVENT_PRIORITY_NORMAL,
+		.serve = request_serve,
+		.gone = capture_gone,
+		.ctx = c,
+	};
 	int r;
 
 	if (!c)
 		return err_set(e, ENOMEM, "out of memory");
 	c->sw = sw;
-	c->loop = loop;
 	c->fd = fd_steal(fd);
 	c->path = strdup(path);
-	r = c->path ? sd_event_add_io(loop, &c->source, c->fd, EPOLLIN, on_accept, c) : -ENOMEM;
-	if (r < 0)
-		err_sys(e, -r, "watch the control socket");
+	r = c->path ? rpc_server_create(loop, c->fd, &cfg, e, &c->server)
+		    : err_set(e, ENOMEM, "out of memory");
 	if (r < 0) {
 		control_destroy(c);
 		return r;
@@ -276,10 +113,7 @@ void control_destroy(struct control *c)
 {
 	if (!c)
 		return;
-	for (unsigned int i = 0; i < CLIENTS_MAX; i++)
-		if (c->clients[i])
-			client_destroy(c->clients[i]);
-	sd_event_source_unref(c->source);
+	rpc_server_destroy(c->server);
 	if (c->fd >= 0 && c->path)
 		unlink(c->path);
 	fd_close(c->fd);
