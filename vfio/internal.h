@@ -86,6 +86,11 @@ struct ioas_ops {
 		struct attachment *ret);
 	/* The inverse; closes the fd. */
 	void (*detach)(struct ioas *io, struct attachment *a);
+	/*
+	 * VFIO_DEVICE_PCI_HOT_RESET of the device's slot or bus, in which it is alone; @wait: out the
+	 * lock of another reset, for about a second. 0 or the kernel's errno.
+	 */
+	int (*hot_reset)(struct ioas *io, const struct attachment *a, bool wait);
 	/* *ret is zeroed by the caller, who finishes its list whatever comes back. */
 	int (*info)(struct ioas *io, struct err *e, struct ioas_info *ret);
 	int (*map)(struct ioas *io, const struct ioas_mapping *m);
@@ -150,6 +155,7 @@ struct vdev {
 	char name[BDF_STRLEN];
 	struct attachment at;
 	bool can_reset;
+	bool weak_reset; /* the kernel's own reset is one that not every device obeys (reset.c) */
 	unsigned int n_regions, n_irqs;
 	struct vdev_region regions[VFIO_PCI_NUM_REGIONS];
 	struct vdev_irq irqs[VFIO_PCI_NUM_IRQS];
@@ -160,6 +166,10 @@ struct vdev {
 int vdev_regions_read(struct vdev *d, struct err *e);
 int vdev_irqs_read(struct vdev *d, struct err *e);
 void vdev_regions_unmap(struct vdev *d);
+/* The device was just opened, and so reset by the kernel: once more, and better, where needed. */
+int vdev_reset_open(struct vdev *d, const struct sysfs *sysfs, struct err *e);
+/* The reset itself; @wait: out the lock of another one, for about a second. 0 or an errno. */
+int vdev_reset_try(struct vdev *d, bool wait);
 
 /*
  * The region that @len bytes of struct vfio_region_info and its capabilities describe. -EPROTO when

@@ -429,6 +429,21 @@ static void type1_detach(struct ioas *io, struct attachment *a)
 	*a = (struct attachment){.fd = -1};
 }
 
+static int type1_hot_reset(struct ioas *io, const struct attachment *a, bool wait)
+{
+	union {
+		struct vfio_pci_hot_reset head;
+		uint8_t room[sizeof(struct vfio_pci_hot_reset) + sizeof(int32_t)];
+	} arg = {.head = {.argsz = sizeof(arg), .count = 1}};
+	int r;
+
+	/* Shows the kernel that every device the reset meets is ours. */
+	arg.head.group_fds[0] = a->group->fd;
+	r = wait ? ioctl_retry(io->sys, a->fd, VFIO_DEVICE_PCI_HOT_RESET, &arg)
+		 : io->sys->ioctl(io->sys->ctx, a->fd, VFIO_DEVICE_PCI_HOT_RESET, &arg);
+	return r < 0 ? r : 0;
+}
+
 static void type1_destroy(struct ioas *io)
 {
 	struct type1 *t = type1_of(io);
@@ -443,6 +458,7 @@ static const struct ioas_ops type1_ops = {
 	.name = "type1",
 	.attach = type1_attach,
 	.detach = type1_detach,
+	.hot_reset = type1_hot_reset,
 	.info = type1_info,
 	.map = type1_map,
 	.unmap = type1_unmap,

@@ -57,12 +57,10 @@ int vdev_open(struct ioas *io, const struct sysfs *sysfs, struct bdf b,
 	r = vdev_irqs_read(d, e);
 	if (r < 0)
 		goto fail;
-	/*
-	 * No reset here: vfio-pci just did one, as we are the first to open the device, and
-	 * can_reset is how it says that it worked. Another would cost 100 ms (PCIe 5.0 §6.6.2).
-	 */
-	log_debug("%s: open, IOMMU group %u, %s", d->name, req.group,
-		d->can_reset ? "can be reset" : "has no reset");
+	r = vdev_reset_open(d, sysfs, e);
+	if (r < 0)
+		goto fail;
+	log_debug("%s: open, IOMMU group %u", d->name, req.group);
 	*ret = d;
 	return 0;
 fail:
@@ -83,7 +81,7 @@ static void vdev_end(struct vdev *d, bool wanted)
 		}
 		/* The kernel resets at close too, but gives up when someone holds the lock. */
 		if (d->can_reset && wanted)
-			d->sys->ioctl(d->sys->ctx, d->at.fd, VFIO_DEVICE_RESET, NULL);
+			vdev_reset_try(d, false);
 		else if (d->can_reset && vdev_reset(d, &e) < 0)
 			log_debug("close: %s", e.text);
 		vdev_regions_unmap(d);
@@ -116,19 +114,4 @@ int vdev_fd(const struct vdev *d)
 bool vdev_can_reset(const struct vdev *d)
 {
 	return d->can_reset;
-}
-
-int vdev_reset(struct vdev *d, struct err *e)
-{
-	int r;
-
-	if (!d->can_reset)
-		return err_set(e, EOPNOTSUPP, "%s: it has no function-level reset", d->name);
-	r = ioctl_retry(d->sys, d->at.fd, VFIO_DEVICE_RESET, NULL);
-	if (r == -EAGAIN)
-		return err_set(e, EAGAIN,
-			"%s: not reset: it stayed locked by another reset for a second", d->name);
-	if (r < 0)
-		return err_sys(e, -r, "%s: reset (VFIO_DEVICE_RESET)", d->name);
-	return 0;
 }

@@ -128,7 +128,8 @@ struct vdev_opts {
 
 /*
  * Open the function @b, bound to vfio-pci (or a variant driver), and attach its group to @io.
- * The kernel resets the device when it can be, see vdev_can_reset(). Errors, each with a text that names the BDF and the remedy:
+ * The device is reset when it can be, see vdev_can_reset(). Errors, each with a text that names the
+ * BDF and the remedy:
  * -ENODEV: no such PCI function; -ENXIO: not bound to a VFIO driver (the text names the driver it
  * is bound to) or a bridge; -EXDEV: its group is not viable (the text names the sibling and its
  * driver); -EBUSY: open elsewhere (the text names the process); -EPERM: no interrupt remapping, or
@@ -228,7 +229,12 @@ int vdev_irq_unmask_fd(struct vdev *d, int fd, struct err *e);
 /* Mask or unmask INTx. */
 int vdev_irq_mask(struct vdev *d, unsigned int index, bool mask, struct err *e);
 
-/* Function-level (or what the kernel has as) reset. -EOPNOTSUPP: this device has none. */
+/*
+ * Reset @d and nothing else: by what the kernel has first for it (FLR and so on), or, where that is
+ * only the way through D3hot, which not every device obeys, by its bus if it is alone there. Its
+ * interrupts are disarmed before, by the caller. -EOPNOTSUPP: this device has none; -EAGAIN: someone
+ * else kept resetting it for a second; others as the kernel gives them.
+ */
 int vdev_reset(struct vdev *d, struct err *e);
 
 #endif

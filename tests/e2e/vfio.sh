@@ -5,7 +5,7 @@
 # shellcheck disable=SC2154
 # shellcheck source=tests/lib/vf.sh
 . "${0%/*}/../lib/vf.sh"
-in_lab --nic igb + --iommu none --nic igb
+in_lab --nic igb --nic e1000e + --iommu none --nic igb
 
 info=$build/vfio/viaduct-vdev-info
 probe=$build/tests/e2e/vfio-probe
@@ -82,6 +82,16 @@ ok "after kill -9 of the holder it opens at once" exits 0
 run setpriv --reuid 65534 --regid 65534 --clear-groups "$info" "$vf0"
 ok "without permission: exit status 1" exits 1
 ok "without permission: says which node" says "no permission to open /dev/vfio/$group"
+
+# An e1000e has no FLR, and in this host the way through D3hot leaves its registers as they are.
+nic=$(by_driver e1000e)
+bind_by_hand "$nic" vfio-pci
+echo "$nic: reset_method $(<"$dev/$nic/reset_method")"
+run "$probe" leave "$nic"
+ok "a process dies with the NIC's receive ring programmed" says "ok: its receive ring is programmed"
+run "$probe" fresh "$nic"
+echo "$said"
+ok "the next finds the NIC reset" exits 0
 
 # Three functions of the chipset share a group: one on vfio-pci, one on a host driver.
 sata=0000:00:1f.2 smbus=0000:00:1f.3

@@ -4,12 +4,15 @@
  *   vfio_probe use A B     all calls of the module on two functions; says "ok: ..." per check
  *   vfio_probe limit A     expects dma_entry_limit to be 4
  *   vfio_probe memlock A   gives up CAP_IPC_LOCK and expects to be told the figure
+ *   vfio_probe leave A     programs an e1000e's receive ring and is killed
+ *   vfio_probe fresh A     finds nothing of that, nor of its own before a reset or a close
  *   vfio_probe hold A      opens it, says "held" and waits for the end of stdin
  */
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,6 +196,51 @@ static void probe_use(struct probe *p, const char *a, const char *b)
 	check(p, fds_open() == before, "20 opens and closes leave no fd");
 }
 
+/* 8254x manual §13.4.25: where an Intel NIC receives to. */
+#define RDBAL 0x2800
+#define RING  0x12345600u
+
+static uint32_t ring(const struct vdev *d)
+{
+	uint32_t v = UINT32_MAX;
+
+	vdev_read(d, 0, RDBAL, &v, sizeof(v));
+	return v;
+}
+
+static struct vdev *ring_program(struct probe *p, struct vdev *d)
+{
+	const uint32_t v = RING;
+	uint16_t cmd = 2; /* memory decode */
+
+	vdev_write(d, VFIO_PCI_CONFIG_REGION_INDEX, 4, &cmd, 2);
+	vdev_write(d, 0, RDBAL, &v, sizeof(v));
+	check(p, ring(d) == RING, "its receive ring is programmed");
+	return d;
+}
+
+static void probe_leave(struct probe *p, const char *a)
+{
+	ring_program(p, open_one(p, a));
+	raise(SIGKILL);
+}
+
+static void probe_fresh(struct probe *p, const char *a)
+{
+	struct vdev *d = open_one(p, a);
+	uint16_t cmd = 2;
+
+	vdev_write(d, VFIO_PCI_CONFIG_REGION_INDEX, 4, &cmd, 2);
+	check(p, ring(d) == 0, "who was killed left no receive ring in it");
+	ring_program(p, d);
+	check(p, vdev_reset(d, &p->e) == 0 && ring(d) == 0, "a reset forgets the ring");
+	vdev_close(ring_program(p, d));
+	d = open_one(p, a);
+	vdev_write(d, VFIO_PCI_CONFIG_REGION_INDEX, 4, &cmd, 2);
+	check(p, ring(d) == 0, "so does a close");
+	vdev_close(d);
+}
+
 static void probe_limit(struct probe *p, const char *a)
 {
 	struct vdev *d = open_one(p, a);
@@ -246,6 +294,10 @@ int main(int argc, char **argv)
 		probe_limit(&p, argv[2]);
 	} else if (!strcmp(mode, "memlock")) {
 		probe_memlock(&p, argv[2]);
+	} else if (!strcmp(mode, "leave")) {
+		probe_leave(&p, argv[2]);
+	} else if (!strcmp(mode, "fresh")) {
+		probe_fresh(&p, argv[2]);
 	} else if (!strcmp(mode, "hold")) {
 		struct vdev *d = open_one(&p, argv[2]);
 

@@ -246,6 +246,44 @@ static int irqs_set(struct fk_device *d, const struct vfio_irq_set *s)
 	return 0;
 }
 
+/* As vfio_pci_ioctl_get_pci_hot_reset_info(), whose list has every function of the bus. */
+static int hot_reset_info(const struct fk_device *d, struct vfio_pci_hot_reset_info *i)
+{
+	struct vfio_pci_dependent_device one = {.group_id = d->group};
+	unsigned int domain, bus, dev, fn;
+
+	if (d->root_bus)
+		return -ENODEV;
+	sscanf(d->bdf, "%x:%x:%x.%x", &domain, &bus, &dev, &fn);
+	one.segment = (uint16_t)domain;
+	one.bus = (uint8_t)bus;
+	i->count = d->neighbours + 1;
+	if (i->argsz < sizeof(*i) + i->count * sizeof(one))
+		return -ENOSPC;
+	one.devfn = (uint8_t)(dev << 3 | fn);
+	i->devices[0] = one;
+	return 0;
+}
+
+/* As vfio_pci_ioctl_pci_hot_reset(): who asks shows the groups of all that it meets. */
+static int hot_reset(
+	const struct vfio_kernel *k, struct fk_device *d, const struct vfio_pci_hot_reset *h)
+{
+	int fd;
+
+	if (d->root_bus)
+		return -ENODEV;
+	if (h->argsz < sizeof(*h) + sizeof(int32_t) || h->flags || h->count != 1 || d->neighbours)
+		return -EINVAL;
+	fd = h->group_fds[0] - FIRST_FD;
+	if (fd < 0 || fd >= FK_FDS || k->fds[fd].kind != FK_GROUP)
+		return -EBADF;
+	if (k->groups[k->fds[fd].index].id != d->group)
+		return -EINVAL;
+	d->hot_resets++;
+	return 0;
+}
+
 static int device_ioctl(struct vfio_kernel *k, struct fk_device *d, unsigned long req, void *arg)
 {
 	struct vfio_device_info *di = arg;
@@ -272,6 +310,8 @@ static int device_ioctl(struct vfio_kernel *k, struct fk_device *d, unsigned lon
 		return 0;
 	case VFIO_DEVICE_SET_IRQS: return irqs_set(d, arg);
 	case VFIO_DEVICE_RESET: d->resets++; return 0;
+	case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: return hot_reset_info(d, arg);
+	case VFIO_DEVICE_PCI_HOT_RESET: return hot_reset(k, d, arg);
 	}
 	return -ENOTTY;
 }
@@ -297,8 +337,13 @@ static const struct {
 	{VFIO_IOMMU_UNMAP_DMA, "UNMAP_DMA"},
 };
 
-static const char *ioctl_name(unsigned long req)
+static const char *ioctl_name(unsigned long req, bool device)
 {
+	/* The numbers of these are those of GET_INFO and MAP_DMA of a container, too. */
+	if (device && req == VFIO_DEVICE_GET_PCI_HOT_RESET_INFO)
+		return "GET_PCI_HOT_RESET_INFO";
+	if (device && req == VFIO_DEVICE_PCI_HOT_RESET)
+		return "PCI_HOT_RESET";
 	for (size_t i = 0; i < ARRAY_SIZE(ioctl_names); i++) {
 		if (ioctl_names[i].req == req)
 			return ioctl_names[i].name;
@@ -314,7 +359,7 @@ static int fk_ioctl(void *ctx, int fd, unsigned long req, void *arg)
 
 	if (i < 0 || i >= FK_FDS)
 		return -EBADF;
-	name = ioctl_name(req);
+	name = ioctl_name(req, k->fds[i].kind == FK_DEVICE);
 	r = fk_fail(k, name);
 	if (r < 0)
 		return r;

@@ -40,6 +40,10 @@ struct fk_device {
 	unsigned int fired[VFIO_PCI_NUM_IRQS];
 	bool masked;
 	unsigned int resets;
+	unsigned int hot_resets;
+	/* What a reset of its bus would meet besides it: functions that the kernel lists before it. */
+	unsigned int neighbours;
+	bool root_bus; /* no bus reset at all */
 	uint8_t config[4096];
 };
 

@@ -70,6 +70,10 @@ fail()
 	if [ -s "$err" ]; then
 		tail -n 20 "$err" | sed 's/^/    stderr: /'
 	fi
+	# A guest's console, mostly: what it was at when it went wrong.
+	if [ -s "$out" ]; then
+		tail -n 12 "$out" | tr -d '\r' | sed 's/^/    stdout: /'
+	fi
 }
 
 pass()

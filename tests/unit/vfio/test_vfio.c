@@ -332,50 +332,6 @@ START_TEST(vdev_open_passes_the_vf_token)
 }
 END_TEST
 
-START_TEST(vdev_reset_is_refused_without_a_method)
-{
-	struct vdev *d;
-
-	fake(VF_A)->flags = VFIO_DEVICE_FLAGS_PCI;
-	d = must_open(VF_A);
-	ck_assert(!vdev_can_reset(d));
-	ck_assert_int_eq(vdev_reset(d, &e), -EOPNOTSUPP);
-	vdev_close(d);
-	ck_assert_uint_eq(fake(VF_A)->resets, 0);
-	d = must_open(VF_B);
-	ck_assert_uint_eq(fake(VF_B)->resets, 1); /* the kernel's own */
-	ck_assert_int_eq(vdev_reset(d, &e), 0);
-	ck_assert_uint_eq(fake(VF_B)->resets, 2);
-	vdev_close(d);
-	ck_assert_uint_ge(fake(VF_B)->resets, 3);
-}
-END_TEST
-
-static const struct {
-	int code;
-	unsigned int times;
-	int want;
-	const char *text;
-} reset_cases[] = {
-	{EIO, 1, -EIO, "VFIO_DEVICE_RESET"},
-	{EAGAIN, 3, 0, ""},
-	{EAGAIN, 1000, -EAGAIN, "locked by another reset"},
-};
-
-START_TEST(vdev_reset_waits_out_a_lock_but_not_for_ever)
-{
-	struct vdev *d = must_open(VF_A);
-
-	w.k.fail_name = "RESET";
-	w.k.fail_errno = reset_cases[_i].code;
-	w.k.fail_times = reset_cases[_i].times;
-	ck_assert_int_eq(vdev_reset(d, &e), reset_cases[_i].want);
-	assert_text(reset_cases[_i].text);
-	ck_assert_uint_le(w.k.pauses, 20);
-	vdev_close(d);
-}
-END_TEST
-
 START_TEST(vdev_open_refuses_odd_device_info)
 {
 	struct vdev *d;
@@ -1088,9 +1044,6 @@ int main(void)
 	tcase_add_test(t, vdev_open_waits_out_a_short_lock);
 	tcase_add_test(t, vdev_open_names_the_sibling_when_joining_fails);
 	tcase_add_test(t, vdev_open_passes_the_vf_token);
-	tcase_add_test(t, vdev_reset_is_refused_without_a_method);
-	tcase_add_loop_test(
-		t, vdev_reset_waits_out_a_lock_but_not_for_ever, 0, ARRAY_SIZE(reset_cases));
 	tcase_add_test(t, vdev_open_refuses_odd_device_info);
 	tcase_add_test(t, ioas_is_of_no_use_before_the_first_device);
 	tcase_add_test(t, ioas_windows_are_what_the_iommu_leaves);
