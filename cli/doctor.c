@@ -77,6 +77,7 @@ static const struct doctor_check **checks_merge(size_t *ret_n)
 {
 	size_t n, out = 0;
 	const struct doctor_check *const *theirs = doctor_checks(&n);
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): pointers is what it holds */
 	const struct doctor_check **all = calloc(n + 2, sizeof(*all));
 
 	for (size_t i = 0; all && i < n; i++) {

@@ -86,8 +86,10 @@ static error_t option_parse(int key, char *arg, struct argp_state *state)
 	case OPT_RATE: json_object_set_new(m->config, "rate", json_string(arg)); break;
 	case ARGP_KEY_ARG: word_take(m, arg, state); break;
 	case ARGP_KEY_END:
-		if (!m->verb)
+		if (!m->verb) {
 			argp_error(state, "say what to do: add, del or list");
+			break;
+		}
 		if (strcmp(m->verb, "list") != 0 && !m->name)
 			argp_error(state, "%s: give the mirror's name", m->verb);
 		if (!strcmp(m->verb, "list") && m->name)

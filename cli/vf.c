@@ -45,7 +45,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	if (opt >= 0)
 		a->opt[opt] = arg ? arg : "";
-	if (opt == VF_OPT_TIMEOUT) {
+	if (opt == VF_OPT_TIMEOUT && arg) {
 		n = strtoul(arg, &end, 10);
 		if (*end || *arg < '0' || *arg > '9' || n == 0 || n > 3600)
 			argp_error(state, "--timeout takes 1 to 3600 seconds, not '%s'", arg);

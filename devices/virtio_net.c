@@ -297,13 +297,14 @@ static bool command_offloads(struct vnet *n, uint8_t cmd, const uint8_t *data, s
 
 static bool command(struct vnet *n, const uint8_t *data, size_t len)
 {
-	const struct net_filter before = n->filter;
-	bool ok = false;
+	bool ok = false, filters = false;
 
 	switch (data[0]) {
-	case VIRTIO_NET_CTRL_RX: ok = command_rx(n, data[1], data + 2, len - 2); break;
-	case VIRTIO_NET_CTRL_MAC: ok = command_mac(n, data[1], data + 2, len - 2); break;
-	case VIRTIO_NET_CTRL_VLAN: ok = command_vlan(n, data[1], data + 2, len - 2); break;
+	case VIRTIO_NET_CTRL_RX: ok = filters = command_rx(n, data[1], data + 2, len - 2); break;
+	case VIRTIO_NET_CTRL_MAC: ok = filters = command_mac(n, data[1], data + 2, len - 2); break;
+	case VIRTIO_NET_CTRL_VLAN:
+		ok = filters = command_vlan(n, data[1], data + 2, len - 2);
+		break;
 	case VIRTIO_NET_CTRL_ANNOUNCE:
 		ok = has(n, VIRTIO_NET_F_GUEST_ANNOUNCE) &&
 		     data[1] == VIRTIO_NET_CTRL_ANNOUNCE_ACK && len == 2;
@@ -316,7 +317,7 @@ static bool command(struct vnet *n, const uint8_t *data, size_t len)
 		break;
 	default: break;
 	}
-	if (memcmp(&before, &n->filter, sizeof(before)) && n->be->ops->set_filter)
+	if (filters && n->be->ops->set_filter)
 		n->be->ops->set_filter(n->be, &n->filter);
 	return ok;
 }
