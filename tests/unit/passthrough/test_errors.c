@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The error and the request interrupt: a device that is isolated, detached, and what is left of it. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -11,38 +10,12 @@
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
-#include "tests/unit/passthrough/host.h"
+#include "tests/unit/passthrough/host_world.h"
 
-#define MSIX_CTL (CAP_MSIX + PCI_MSIX_FLAGS)
 #define PIN      19
 #define LEVEL    0x8000u
 #define OTHER    "0000:01:10.2"
 #define OTHER_AT 0x20
-
-static struct host *h;
-static char root[HOST_ROOT_LEN];
-
-static void setup(void)
-{
-	h = malloc(sizeof(*h));
-	host_root_make(root);
-	host_init(h, root);
-}
-
-static void teardown(void)
-{
-	host_finish(h);
-	host_root_remove(root);
-	free(h);
-}
-
-static void open_placed(void)
-{
-	struct err e = {0};
-
-	ck_assert_msg(host_open(h, &e) == 0, "%s", e.text);
-	host_place(h);
-}
 
 /* SET_IRQS with DATA_NONE: the kernel fires the vector as the hardware would. */
 static void fire(enum assigned_signal_kind kind)
@@ -508,7 +481,7 @@ int main(void)
 	SRunner *r;
 	int failed;
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, host_up, host_down);
 	tcase_set_timeout(t, 50);
 	tcase_add_test(t, each_loopback_arrives_once);
 	tcase_add_test(t, device_without_them_is_assigned_all_the_same);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* INTx of an assigned device, from the kernel's eventfd through the IOAPIC and back at the EOI. */
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,16 +9,13 @@
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
-#include "tests/unit/passthrough/host.h"
+#include "tests/unit/passthrough/host_world.h"
 
 #define VECTOR 0x41
 /* HOST_DEVFN is slot 3: its INTA# is pin 19 in _PRT (vmm/dsdt.asl). */
 #define PIN    19
 #define LEVEL  0x8000u
 #define MASKED 0x10000u
-
-static struct host *h;
-static char root[HOST_ROOT_LEN];
 
 /* The device's level and what the kernel does with it (drivers/vfio/pci/vfio_pci_intrs.c). */
 static struct {
@@ -29,26 +25,9 @@ static struct {
 
 static void setup(void)
 {
-	h = malloc(sizeof(*h));
-	host_root_make(root);
-	host_init(h, root);
+	host_up();
 	h->dev->irqs[VFIO_PCI_INTX_IRQ_INDEX].count = 1;
 	memset(&dev, 0, sizeof(dev));
-}
-
-static void teardown(void)
-{
-	host_finish(h);
-	host_root_remove(root);
-	free(h);
-}
-
-static void open_ok(void)
-{
-	struct err e = {0};
-
-	ck_assert_msg(host_open(h, &e) == 0, "%s", e.text);
-	host_place(h);
 }
 
 /* One step of the kernel: take an unmask, fire if the level asks for it. */
@@ -145,7 +124,7 @@ START_TEST(pin_and_line_are_shown_and_armed_at_once)
 {
 	struct assigned_stats s;
 
-	open_ok();
+	open_placed();
 	assigned_stats(h->a, &s);
 	ck_assert_uint_eq(s.vectors_armed, 1);
 	ck_assert_uint_eq(cfg_get(h, PCI_INTERRUPT_PIN, 1), 1);
@@ -168,7 +147,7 @@ START_TEST(device_without_a_pin_has_no_intx)
 {
 	dev_set(h, PCI_INTERRUPT_PIN, 1, without[_i].pin);
 	h->dev->irqs[VFIO_PCI_INTX_IRQ_INDEX].count = without[_i].count;
-	open_ok();
+	open_placed();
 	ck_assert_uint_eq(cfg_get(h, PCI_INTERRUPT_PIN, 1), 0);
 	ck_assert_int_eq(h->armed_index, -1);
 	cfg_set(h, PCI_COMMAND, 2, PCI_COMMAND_INTX_DISABLE);
@@ -191,7 +170,7 @@ END_TEST
 
 START_TEST(level_is_delivered_once_and_again_after_the_eoi)
 {
-	open_ok();
+	open_placed();
 	pin_put(PIN, LEVEL | VECTOR);
 	device_set(true);
 	wait_messages(1);
@@ -210,7 +189,7 @@ END_TEST
 
 START_TEST(ten_thousand_interrupts_do_not_stall)
 {
-	open_ok();
+	open_placed();
 	pin_put(PIN, LEVEL | VECTOR);
 	for (unsigned int i = 1; i <= 10000; i++) {
 		device_set(true);
@@ -225,7 +204,7 @@ END_TEST
 
 START_TEST(interrupt_at_a_masked_pin_waits_for_its_unmask)
 {
-	open_ok();
+	open_placed();
 	pin_put(PIN, LEVEL | MASKED | VECTOR);
 	device_set(true);
 	wait_raised(1);
@@ -249,7 +228,7 @@ START_TEST(shared_pin_stays_high_for_the_other_device)
 	unsigned int ended = 0;
 	struct irq_line other;
 
-	open_ok();
+	open_placed();
 	irq_line_attach(h->lines, PIN, other_eoi, &ended, &other);
 	pin_put(PIN, LEVEL | VECTOR);
 	device_set(true);
@@ -276,7 +255,7 @@ END_TEST
 
 START_TEST(intx_disable_takes_the_interrupt_back)
 {
-	open_ok();
+	open_placed();
 	pin_put(PIN, LEVEL | MASKED | VECTOR);
 	device_set(true);
 	wait_raised(1);
@@ -296,7 +275,7 @@ START_TEST(signal_under_way_when_intx_is_disabled_is_dropped)
 {
 	uint64_t one = 1;
 
-	open_ok();
+	open_placed();
 	pin_put(PIN, LEVEL | VECTOR);
 	cfg_set(h, PCI_COMMAND, 2, PCI_COMMAND_INTX_DISABLE);
 	ck_assert_int_eq(write(h->fds[0], &one, sizeof(one)), sizeof(one));
@@ -317,7 +296,7 @@ static void msi_set(bool on)
 static void msix_set(bool on)
 {
 	cfg_set(h, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
-	cfg_set(h, CAP_MSIX + PCI_MSIX_FLAGS, 2, on ? PCI_MSIX_FLAGS_ENABLE : 0);
+	cfg_set(h, MSIX_CTL, 2, on ? PCI_MSIX_FLAGS_ENABLE : 0);
 }
 
 /* VFIO refuses two kinds at once (the fake host aborts); after either, INTx is there again. */
@@ -327,7 +306,7 @@ START_TEST(guest_may_switch_kinds_in_any_order)
 		VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX};
 	unsigned int seed = 7, irqs = 0;
 
-	open_ok();
+	open_placed();
 	pin_put(PIN, LEVEL | VECTOR);
 	for (unsigned int i = 0; i < 300; i++) {
 		int kind;
@@ -383,7 +362,7 @@ START_TEST(each_kind_delivers_after_any_number_of_switches)
 	unsigned int seed = 3, raised = 0, had[3] = {0};
 	bool msi = false, msix = false, both = false;
 
-	open_ok();
+	open_placed();
 	pin_put(PIN, LEVEL | VECTOR);
 	for (unsigned int i = 0; i < 3000; i++) {
 		seed = seed * 1103515245 + 12345;
@@ -412,7 +391,7 @@ END_TEST
 
 START_TEST(line_falls_when_the_guest_turns_msi_on)
 {
-	open_ok();
+	open_placed();
 	pin_put(PIN, LEVEL | MASKED | VECTOR);
 	device_set(true);
 	wait_raised(1);
@@ -429,7 +408,7 @@ END_TEST
 
 START_TEST(reset_lowers_the_line_and_arms_intx_anew)
 {
-	open_ok();
+	open_placed();
 	pin_put(PIN, LEVEL | MASKED | VECTOR);
 	device_set(true);
 	wait_raised(1);
@@ -451,7 +430,7 @@ START_TEST(kernel_that_will_not_arm_is_survived)
 	h->k.fail_name = "SET_IRQS";
 	h->k.fail_times = 3; /* errors and requests come first */
 	h->k.fail_errno = EBUSY;
-	open_ok();
+	open_placed();
 	ck_assert_uint_eq(cfg_get(h, PCI_INTERRUPT_PIN, 1), 1);
 }
 END_TEST
@@ -463,7 +442,7 @@ int main(void)
 	SRunner *r;
 	int failed;
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, setup, host_down);
 	tcase_set_timeout(t, 50);
 	tcase_add_test(t, pin_and_line_are_shown_and_armed_at_once);
 	tcase_add_loop_test(t, device_without_a_pin_has_no_intx, 0, ARRAY_SIZE(without));

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -12,39 +11,9 @@
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
-#include "tests/unit/passthrough/host.h"
+#include "tests/unit/passthrough/host_world.h"
 
 #define RW (VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE)
-
-static struct host *h;
-static char root[HOST_ROOT_LEN];
-
-static void setup(void)
-{
-	h = malloc(sizeof(*h));
-	host_root_make(root);
-	host_init(h, root);
-}
-
-static void teardown(void)
-{
-	host_finish(h);
-	host_root_remove(root);
-	free(h);
-}
-
-static void open_ok(void)
-{
-	struct err e = {0};
-
-	ck_assert_msg(host_open(h, &e) == 0, "%s", e.text);
-}
-
-static void open_placed(void)
-{
-	open_ok();
-	host_place(h);
-}
 
 static uint64_t bar_at(unsigned int bar)
 {
@@ -432,8 +401,6 @@ START_TEST(quirk_moves_pending_bits_into_the_bar)
 END_TEST
 
 /* ---- interrupts ---- */
-
-#define MSIX_CTL (CAP_MSIX + PCI_MSIX_FLAGS)
 
 /* The kernel cannot add vectors later here, so all are taken at once, most of them silent. */
 START_TEST(msix_enable_arms_the_whole_range)
@@ -888,7 +855,7 @@ static Suite *suite(void)
 	TCase *dma = tcase_create("dma"), *all[] = {config, bars, irq, life_, dma};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-		tcase_add_checked_fixture(all[i], setup, teardown);
+		tcase_add_checked_fixture(all[i], host_up, host_down);
 		tcase_set_timeout(all[i], 30);
 		suite_add_tcase(s, all[i]);
 	}

@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A function with 2048 MSI-X vectors: what it costs VFIO and KVM, and a host that has too few. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <linux/pci_regs.h>
 
-#include "tests/unit/passthrough/host.h"
+#include "tests/unit/passthrough/host_world.h"
 
-#define N        MSIX_MAX
-#define PBA      0x8000u
-#define MSIX_CTL (CAP_MSIX + PCI_MSIX_FLAGS)
-
-static struct host *h;
-static char root[HOST_ROOT_LEN];
+#define N   MSIX_MAX
+#define PBA 0x8000u
 
 static void setup(void)
 {
@@ -24,33 +19,20 @@ static void setup(void)
 	l.rlim_cur = l.rlim_max;
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &l), 0);
 	log_level_set(LOG_LEVEL_ERROR);
-	h = malloc(sizeof(*h));
-	ck_assert_ptr_nonnull(h);
-	host_root_make(root);
-	host_init(h, root);
+	host_up();
 	dev_set(h, MSIX_CTL, 2, N - 1);
 	dev_set(h, CAP_MSIX + PCI_MSIX_PBA, 4, PBA | 3);
 	dev_region(h, 3, VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE, 0x10000);
 	h->dev->irqs[VFIO_PCI_MSIX_IRQ_INDEX].count = N;
 }
 
-static void teardown(void)
+static void open_clear(bool dynamic)
 {
-	host_finish(h);
-	host_root_remove(root);
-	free(h);
-}
-
-static void open_placed(bool dynamic)
-{
-	struct err e = {0};
-
 	if (dynamic) {
 		h->dynamic = true;
 		h->dev->irqs[VFIO_PCI_MSIX_IRQ_INDEX].flags &= ~(uint32_t)VFIO_IRQ_INFO_NORESIZE;
 	}
-	ck_assert_msg(host_open(h, &e) == 0, "%s", e.text);
-	host_place(h);
+	open_placed();
 	irq_recorder_clear(&h->rec);
 }
 
@@ -81,7 +63,7 @@ START_TEST(enable_of_2048_is_one_call_to_vfio_and_one_commit)
 {
 	bool dynamic = _i;
 
-	open_placed(dynamic);
+	open_clear(dynamic);
 	unmask(0, N, 1);
 	ck_calls(0, 0, 0);
 	cfg_set(h, MSIX_CTL, 2, PCI_MSIX_FLAGS_ENABLE);
@@ -104,7 +86,7 @@ START_TEST(new_vectors_among_silent_ones_are_one_call)
 {
 	bool dynamic = _i;
 
-	open_placed(dynamic);
+	open_clear(dynamic);
 	cfg_set(h, MSIX_CTL, 2, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
 	ck_calls(1, 0, 0);
 	unmask(1, N - 1, 2);
@@ -129,7 +111,7 @@ START_TEST(host_with_too_few_interrupts_gives_what_it_has)
 	bool dynamic = _i % 2;
 
 	h->host_irqs = n;
-	open_placed(dynamic);
+	open_clear(dynamic);
 	unmask(0, N, 1);
 	cfg_set(h, MSIX_CTL, 2, PCI_MSIX_FLAGS_ENABLE);
 	ck_assert_uint_le(h->irq_calls, 26);
@@ -159,7 +141,7 @@ END_TEST
 START_TEST(full_host_is_asked_once_for_each_new_vector)
 {
 	h->host_irqs = 4;
-	open_placed(_i);
+	open_clear(_i);
 	cfg_set(h, MSIX_CTL, 2, PCI_MSIX_FLAGS_ENABLE);
 	unmask(0, 5, 1);
 	ck_assert_uint_eq(stats().vectors_armed, 4);
@@ -180,7 +162,7 @@ END_TEST
 START_TEST(host_that_allocates_few_is_taken_at_its_word)
 {
 	h->offer = 100;
-	open_placed(_i);
+	open_clear(_i);
 	unmask(0, N, 1);
 	cfg_set(h, MSIX_CTL, 2, PCI_MSIX_FLAGS_ENABLE);
 	ck_assert_uint_eq(stats().vectors_armed, 100);
@@ -196,7 +178,7 @@ int main(void)
 	SRunner *sr;
 	int failed;
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, setup, host_down);
 	tcase_add_loop_test(t, enable_of_2048_is_one_call_to_vfio_and_one_commit, 0, 2);
 	tcase_add_loop_test(t, new_vectors_among_silent_ones_are_one_call, 0, 2);
 	tcase_add_loop_test(t, host_with_too_few_interrupts_gives_what_it_has, 0, 12);
