@@ -170,7 +170,7 @@ static bool same_row(const json_t *a, const json_t *b)
 static int vectors_print(const json_t *list)
 {
 	static const char *const heads[] = {"GUEST", "HOST", "KIND", "INDEX", "DELIVERY", "TARGET",
-		"ENTRY", "GSI", "HOST-IRQ", "COUNT"};
+		"ENTRY", "GSI", "HOST-IRQ", "COUNT", "NOTE"};
 	struct table t;
 	size_t n = json_array_size(list), end;
 	int r;
@@ -181,7 +181,7 @@ static int vectors_print(const json_t *list)
 
 		for (end = i + 1; end < n && same_row(v, json_array_get(list, end)); end++)
 			;
-		table_row(&t, TABLE_PLAIN);
+		table_row(&t, *text_of(v, "why") ? TABLE_NOTED : TABLE_PLAIN);
 		table_set(&t, 0, "%s", text_of(v, "guest_bdf"));
 		table_set(&t, 1, "%s", text_of(v, "bdf"));
 		table_set(&t, 2, "%s", text_of(v, "kind"));
@@ -196,6 +196,7 @@ static int vectors_print(const json_t *list)
 		number_set(&t, 7, v, "gsi");
 		number_set(&t, 8, v, "host_irq");
 		number_set(&t, 9, v, "count");
+		table_set(&t, 10, "%s", text_of(v, "why"));
 	}
 	r = table_print(&t, true);
 	table_finish(&t);

@@ -10,23 +10,6 @@
 #include "cli/run_irqs.h"
 #include "irqremap/vtd.h"
 
-void info_put(json_t *o, const char *key, uint64_t v)
-{
-	json_object_set_new(o, key, json_integer((json_int_t)v));
-}
-
-void info_put_text(json_t *o, const char *key, const char *text)
-{
-	json_t *s = text && *text ? json_string(text) : NULL;
-
-	json_object_set_new(o, key, s ? s : json_null());
-}
-
-const char *info_guest_bdf(uint8_t devfn, char buf[static BDF_STRLEN])
-{
-	return bdf_format((struct bdf){.dev = devfn >> 3, .fn = devfn & 7}, buf);
-}
-
 static json_t *link_name(const struct sysfs *s, struct bdf b, const char *link)
 {
 	char path[PATH_MAX], name[NAME_MAX + 1];

@@ -27,6 +27,23 @@ struct function {
 	const char *kind;
 };
 
+void info_put(json_t *o, const char *key, uint64_t v)
+{
+	json_object_set_new(o, key, json_integer((json_int_t)v));
+}
+
+void info_put_text(json_t *o, const char *key, const char *text)
+{
+	json_t *s = text && *text ? json_string(text) : NULL;
+
+	json_object_set_new(o, key, s ? s : json_null());
+}
+
+const char *info_guest_bdf(uint8_t devfn, char buf[static BDF_STRLEN])
+{
+	return bdf_format((struct bdf){.dev = devfn >> 3, .fn = devfn & 7}, buf);
+}
+
 const char *irq_delivery_name(enum irq_delivery d)
 {
 	switch (d) {
@@ -38,6 +55,7 @@ const char *irq_delivery_name(enum irq_delivery d)
 	case IRQ_BLOCKED: return "blocked";
 	case IRQ_NOWHERE: return "nowhere";
 	case IRQ_FAILED: return "failed";
+	case IRQ_SILENT: return "silent";
 	}
 	return "?";
 }
@@ -134,8 +152,8 @@ static void host_put(json_t *o, const struct irqs *s, const struct function *f,
 		o, "count", found ? json_integer((json_int_t)found->count) : json_null());
 }
 
-static json_t *vector_json(
-	const struct function *f, const char *kind, unsigned int index, enum irq_delivery d)
+static json_t *vector_json(const struct function *f, const char *kind, unsigned int index,
+	enum irq_delivery d, const char *why)
 {
 	char buf[BDF_STRLEN];
 	json_t *o = json_object();
@@ -146,24 +164,58 @@ static json_t *vector_json(
 	info_put_text(o, "kind", kind);
 	info_put(o, "index", index);
 	info_put_text(o, "delivery", irq_delivery_name(d));
+	info_put_text(o, "why", why);
 	return o;
 }
 
 /* ---- the kinds ---- */
 
-static void message_add(struct irqs *s, const struct function *f, enum host_irq_kind kind,
-	unsigned int i, const struct msi_vector *v)
+static void message_snapshot(
+	const struct function *f, bool msix, unsigned int i, struct msi_vector *ret)
+{
+	if (msix)
+		msix_snapshot(f->f->msix, i, ret);
+	else
+		msi_snapshot(f->f->msi, i, ret);
+}
+
+/* Why a vector that the guest has unmasked does not fire. NULL: it does, or it is not unmasked. */
+static const char *silence(const struct function *f, bool msix, unsigned int i,
+	const struct msi_vector *v, enum irq_delivery d)
+{
+	const char *why;
+	struct msi_vector now;
+
+	if (!f->assigned || !v->enabled || v->masked || d == IRQ_FAILED)
+		return NULL;
+	why = assigned_silence(f->assigned, msix, i);
+	if (!why)
+		return NULL;
+	/* Unless the guest has turned it off since it was looked at. */
+	message_snapshot(f, msix, i, &now);
+	return now.enabled && !now.masked ? why : NULL;
+}
+
+/* Returns whether the guest has turned this kind of interrupt on. */
+static bool message_add(struct irqs *s, const struct function *f, bool msix, unsigned int i)
 {
 	bool posting = f->assigned && s->posting.possible;
-	json_t *o = vector_json(
-		f, kind == HOST_IRQ_MSIX ? "msix" : "msi", i, irq_vector_delivery(v, posting));
+	struct msi_vector v;
+	enum irq_delivery d;
+	const char *why;
+	json_t *o;
 
-	json_object_set_new(o, "pending", json_boolean(v->pending));
+	message_snapshot(f, msix, i, &v);
+	d = irq_vector_delivery(&v, posting);
+	why = silence(f, msix, i, &v, d);
+	o = vector_json(f, msix ? "msix" : "msi", i, why ? IRQ_SILENT : d, why);
+	json_object_set_new(o, "pending", json_boolean(v.pending));
 	json_object_set_new(
-		o, "gsi", v->made && v->vec.gsi >= 0 ? json_integer(v->vec.gsi) : json_null());
-	host_put(o, s, f, kind, i);
-	way_put(o, &v->vec.way);
+		o, "gsi", v.made && v.vec.gsi >= 0 ? json_integer(v.vec.gsi) : json_null());
+	host_put(o, s, f, msix ? HOST_IRQ_MSIX : HOST_IRQ_MSI, i);
+	way_put(o, &v.vec.way);
 	json_array_append_new(s->vectors, o);
+	return v.enabled;
 }
 
 /* INTx of an emulated function: what its config space says; of its line the pin tells. */
@@ -200,7 +252,7 @@ static void intx_add(struct irqs *s, const struct function *f, bool messages)
 		return;
 	ioapic_snapshot(s->g->vm->ioapic, x.gsi, &pin);
 	d = x.armed && !x.disabled ? irq_pin_delivery(&pin) : IRQ_DISABLED;
-	o = vector_json(f, "intx", x.pin - 1, d);
+	o = vector_json(f, "intx", x.pin - 1, d, NULL);
 	json_object_set_new(o, "pending",
 		json_boolean(d == IRQ_MASKED && (f->assigned ? x.asserted : pin.asserted)));
 	info_put(o, "gsi", x.gsi);
@@ -220,18 +272,11 @@ static void function_add(struct irqs *s, const struct function *f)
 {
 	const struct pci_func *func = f->f;
 	bool messages = false;
-	struct msi_vector v;
 
-	for (unsigned int i = 0; func->msix && i < func->msix_n; i++) {
-		msix_snapshot(func->msix, i, &v);
-		messages |= v.enabled;
-		message_add(s, f, HOST_IRQ_MSIX, i, &v);
-	}
-	for (unsigned int i = 0; func->msi && i < msi_count(func->msi); i++) {
-		msi_snapshot(func->msi, i, &v);
-		messages |= v.enabled;
-		message_add(s, f, HOST_IRQ_MSI, i, &v);
-	}
+	for (unsigned int i = 0; func->msix && i < func->msix_n; i++)
+		messages |= message_add(s, f, true, i);
+	for (unsigned int i = 0; func->msi && i < msi_count(func->msi); i++)
+		messages |= message_add(s, f, false, i);
 	intx_add(s, f, messages);
 }
 

@@ -19,12 +19,13 @@ enum irq_delivery {
 	IRQ_BLOCKED,  /* by the guest's remapping unit */
 	IRQ_NOWHERE,  /* its message is no interrupt */
 	IRQ_FAILED,   /* the guest unmasked it and the host could not */
+	IRQ_SILENT,   /* the guest unmasked it and the host has no interrupt for it */
 };
 const char *irq_delivery_name(enum irq_delivery d);
 
 /*
- * How a vector of MSI or MSI-X is delivered. @posting: the host posts interrupts of this device, as far
- * as the device and the host go.
+ * How a vector of MSI or MSI-X that fires is delivered. @posting: the host posts interrupts of this
+ * device, as far as the device and the host go.
  */
 enum irq_delivery irq_vector_delivery(const struct msi_vector *v, bool posting);
 enum irq_delivery irq_pin_delivery(const struct ioapic_pin *p);

@@ -41,3 +41,10 @@ void irq_way_find(struct irq_router *r, uint16_t rid, struct irq_msi msg, struct
 		ret->remapped = irte_index(msg, &ret->handle) == IRTE_OK;
 	ret->reaches = irq_translate(r, rid, msg, false, &ret->out) == 0;
 }
+
+void irq_msi_snapshot(struct irq_router *r, uint16_t rid, struct irq_msi msg, struct irq_way *ret)
+{
+	pthread_mutex_lock(&r->lock);
+	irq_way_find(r, rid, msg, ret);
+	pthread_mutex_unlock(&r->lock);
+}

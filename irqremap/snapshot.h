@@ -49,6 +49,12 @@ struct irq_vector_info {
 /* Any thread; takes the router's lock. @v must not be destroyed meanwhile. */
 void irq_vector_snapshot(struct irq_vector *v, struct irq_vector_info *ret);
 
+/*
+ * What would become of @msg now if requester @rid sent it, for a vector that does not exist yet. Any
+ * thread; takes the router's lock.
+ */
+void irq_msi_snapshot(struct irq_router *r, uint16_t rid, struct irq_msi msg, struct irq_way *ret);
+
 struct ioapic_pin {
 	bool masked, level; /* of the redirection entry */
 	bool asserted;      /* the line is high */

@@ -118,6 +118,12 @@ enum assigned_state assigned_state(const struct assigned *a);
 /* Any thread, but it reads /proc/interrupts: not for a loop. */
 void assigned_stats(struct assigned *a, struct assigned_stats *ret);
 
+/*
+ * Why vector @i of MSI-X, or of MSI, does not fire although the guest has it unmasked: NULL, it does. A
+ * static text. Any thread.
+ */
+const char *assigned_silence(struct assigned *a, bool msix, unsigned int i);
+
 /* The device's interrupt pin at this moment. */
 struct assigned_intx {
 	unsigned int pin; /* 1 = INTA#; 0 = it has none, and the rest is 0 */

@@ -59,6 +59,21 @@ void vectors_stats(struct assigned *a, struct assigned_stats *ret)
 	pthread_mutex_unlock(&v->lock);
 }
 
+const char *assigned_silence(struct assigned *a, bool msix, unsigned int i)
+{
+	const int index = msix ? VFIO_PCI_MSIX_IRQ_INDEX : VFIO_PCI_MSI_IRQ_INDEX;
+	struct vectors *v = &a->vec;
+	const char *why = NULL;
+
+	pthread_mutex_lock(&v->lock);
+	if (v->index != index)
+		why = "VFIO did not arm the device's interrupts: see the log";
+	else if (i >= v->armed || v->fds[i] < 0)
+		why = "the host has no interrupt left for it";
+	pthread_mutex_unlock(&v->lock);
+	return why;
+}
+
 /* ---- arming ---- */
 
 static void disarm_locked(struct assigned *a)

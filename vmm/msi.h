@@ -72,8 +72,12 @@ struct msi_vector {
 	bool enabled; /* the capability is, and covers this vector */
 	bool masked;  /* by the guest: its mask bit, or the function's */
 	bool pending;
-	bool made;                  /* there is a vector behind it, which is: */
-	struct irq_vector_info vec; /* way.msg is the table's also when there is none */
+	bool made; /* there is a vector behind it, which is: */
+	/*
+	 * MSI-X: way is of what the table says, also when there is none, and while not unmasked what the
+	 * message would become.
+	 */
+	struct irq_vector_info vec;
 };
 
 /* Vector @i < @n. Any thread; the lock is held for this one only. */

@@ -336,28 +336,27 @@ void msix_fire(struct msix *m, unsigned int i)
 
 void msix_snapshot(struct msix *m, unsigned int i, struct msi_vector *ret)
 {
-	const uint32_t *w = m->entry[i].word;
+	const uint32_t *w;
+	struct irq_msi table;
 
 	assert(i < m->n);
 	pthread_mutex_lock(&m->lock);
+	w = m->entry[i].word;
+	table = (struct irq_msi){(uint64_t)w[WORD_ADDR_HI] << 32 | w[WORD_ADDR_LO], w[WORD_DATA]};
 	*ret = (struct msi_vector){
 		.enabled = m->enabled,
 		.masked = m->fmask || !bit_test(m->unmasked, i),
 		.pending = bit_test(m->early, i),
 		.made = m->entry[i].vec,
 		.vec.gsi = -1,
-		.vec.way.msg = {(uint64_t)w[WORD_ADDR_HI] << 32 | w[WORD_ADDR_LO], w[WORD_DATA]},
 	};
 	if (ret->made) {
-		const struct irq_msi table = ret->vec.way.msg;
-
 		irq_vector_snapshot(m->entry[i].vec, &ret->vec);
 		ret->pending |= ret->vec.pending;
-		/* What was written while masked is the vector's with the unmask. */
-		if (!bit_test(m->live, i) && (ret->vec.way.msg.addr != table.addr ||
-						     ret->vec.way.msg.data != table.data))
-			ret->vec.way = (struct irq_way){.msg = table};
 	}
+	/* What was written while masked is the vector's with the unmask. */
+	if (!bit_test(m->live, i))
+		irq_msi_snapshot(m->router, m->rid, table, &ret->vec.way);
 	pthread_mutex_unlock(&m->lock);
 }
 

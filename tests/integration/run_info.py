@@ -118,6 +118,8 @@ equal("the vectors", v, [("msix", 0, "irqfd", 24), ("msix", 1, "masked", None),
                          ("msix", 2, "nowhere", None), ("msix", 3, "masked", None)])
 equal("vector 0 as it arrives", irqs["vectors"][0]["target"],
       {"destination": 0, "logical": False, "vector": 0x31, "mode": "fixed", "level": False})
+equal("vector 1, never unmasked, as it would", irqs["vectors"][1]["target"],
+      {"destination": 0, "logical": False, "vector": 0x32, "mode": "fixed", "level": False})
 equal("vector 2 as it was written", irqs["vectors"][2]["message"], {"address": "0x1000", "data": "0x33"})
 equal("vector 3", irqs["vectors"][3]["message"], None)
 equal("pins that are not masked", [(p["pin"], p["delivery"], p["trigger"], p["target"]["vector"])

@@ -9,6 +9,7 @@
 #include "common/bytes.h"
 #include "common/cleanup.h"
 #include "irqremap/irte.h"
+#include "irqremap/snapshot.h"
 #include "irqremap/vtd.h"
 
 /* Bytes of guest memory, for vtd_world.h. */
@@ -262,6 +263,29 @@ START_TEST(entry_decides_where_a_vector_goes)
 	iec_index(4, 1);
 	ck_assert_uint_eq(rec.route[24].data, 0x4043);
 	irq_vector_destroy(v);
+}
+END_TEST
+
+/* Who looks at a message of a vector that is not there yet: its entry, and no fault. */
+START_TEST(message_is_told_with_its_entry_and_records_no_fault)
+{
+	struct irq_way w;
+
+	entry_set(5, 0x51, 3);
+	irq_msi_snapshot(router, RID, request(5), &w);
+	ck_assert(!w.remapped);
+	remap_on(EIME);
+	irq_msi_snapshot(router, RID, request(5), &w);
+	ck_assert(w.remapped && w.handle == 5 && w.reaches);
+	ck_assert_uint_eq(irq_target_of(w.out).dest, 3);
+	ck_assert_uint_eq(irq_target_of(w.out).vector, 0x51);
+	irq_msi_snapshot(router, RID + 1, request(5), &w);
+	ck_assert(w.remapped && w.handle == 5 && !w.reaches);
+	irq_msi_snapshot(router, RID, request(6), &w);
+	ck_assert(w.remapped && w.handle == 6 && !w.reaches);
+	irq_msi_snapshot(router, RID, MSI(0x31), &w);
+	ck_assert(!w.remapped && !w.reaches);
+	ck_assert_uint_eq(get(FSTS), 0);
 }
 END_TEST
 
@@ -1011,6 +1035,7 @@ int main(void)
 	tcase_add_test(t, unit_says_what_it_can);
 	tcase_add_test(t, messages_pass_untouched_while_it_is_off);
 	tcase_add_test(t, entry_decides_where_a_vector_goes);
+	tcase_add_test(t, message_is_told_with_its_entry_and_records_no_fault);
 	tcase_add_test(t, one_invalidation_of_many_is_one_commit);
 	tcase_add_test(t, one_invalidation_that_allows_many_is_one_commit);
 	tcase_add_test(t, one_invalidation_of_many_pins_is_one_commit);

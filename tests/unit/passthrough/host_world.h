@@ -5,6 +5,7 @@
 
 #include <check.h>
 #include <stdlib.h>
+#include <linux/pci_regs.h>
 
 #include "tests/unit/passthrough/host.h"
 

@@ -59,6 +59,19 @@ static struct assigned_stats stats(void)
 	return s;
 }
 
+/* Vectors [0, @n) fire, the rest does not, and says why. */
+static void ck_silent_from(unsigned int n)
+{
+	for (unsigned int i = 0; i < N; i++) {
+		const char *why = assigned_silence(h->a, true, i);
+
+		if (i < n)
+			ck_assert_ptr_null(why);
+		else
+			ck_assert(why && strstr(why, "no interrupt left"));
+	}
+}
+
 START_TEST(enable_of_2048_is_one_call_to_vfio_and_one_commit)
 {
 	bool dynamic = _i;
@@ -117,6 +130,7 @@ START_TEST(host_with_too_few_interrupts_gives_what_it_has)
 	ck_assert_uint_le(h->irq_calls, 26);
 	ck_assert_uint_eq(stats().vectors_armed, n);
 	ck_assert_uint_eq(stats().vectors_silent, N - n);
+	ck_silent_from(n);
 	for (unsigned int i = 0; i < N; i++)
 		ck_assert_int_eq(h->fds[i] >= 0, i < n);
 	/* The guest sees nothing of it: they are unmasked, and nobody fires them. */
@@ -131,9 +145,12 @@ START_TEST(host_with_too_few_interrupts_gives_what_it_has)
 	/* A host that has more by the next time gives more. */
 	cfg_set(h, MSIX_CTL, 2, 0);
 	ck_assert_uint_eq(stats().vectors_silent, 0);
+	ck_assert_ptr_nonnull(strstr(assigned_silence(h->a, true, 0), "VFIO did not"));
 	h->host_irqs = 0;
 	cfg_set(h, MSIX_CTL, 2, PCI_MSIX_FLAGS_ENABLE);
 	ck_assert_uint_eq(stats().vectors_armed, N);
+	ck_silent_from(N);
+	ck_assert_ptr_nonnull(assigned_silence(h->a, false, 0));
 }
 END_TEST
 
@@ -167,6 +184,7 @@ START_TEST(host_that_allocates_few_is_taken_at_its_word)
 	cfg_set(h, MSIX_CTL, 2, PCI_MSIX_FLAGS_ENABLE);
 	ck_assert_uint_eq(stats().vectors_armed, 100);
 	ck_assert_uint_eq(stats().vectors_silent, N - 100);
+	ck_silent_from(100);
 	ck_assert_uint_eq(h->armed, 100);
 }
 END_TEST
