@@ -98,18 +98,18 @@ const struct doctor_check doctor_iommu = {
 /* What `viaduct vf isolate` knows; its ids are ours. */
 #define RELAY_HOST(name, id_, title_, stop_)        \
 	const struct doctor_check doctor_##name = { \
-		.id = id_,                          \
-		.title = title_,                    \
+		.id = (id_),                        \
+		.title = (title_),                  \
 		.scope = DOCTOR_HOST,               \
-		.stop = stop_,                      \
+		.stop = (stop_),                    \
 		.run = isolation_relay,             \
 	}
 #define RELAY_DEVICE(name, id_, title_, stop_)      \
 	const struct doctor_check doctor_##name = { \
-		.id = id_,                          \
-		.title = title_,                    \
+		.id = (id_),                        \
+		.title = (title_),                  \
 		.scope = DOCTOR_DEVICE,             \
-		.stop = stop_,                      \
+		.stop = (stop_),                    \
 		.kinds = KIND_ANY,                  \
 		.needs = "iommu",                   \
 		.run = isolation_relay,             \

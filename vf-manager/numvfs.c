@@ -118,7 +118,8 @@ static void explain_append(struct vfm *v, struct numvfs *nv, int code, struct er
 	const char *why;
 
 	if (of) {
-		memcpy(of, nv->vf, nv->n_vfs * sizeof(*of));
+		if (nv->n_vfs)
+			memcpy(of, nv->vf, nv->n_vfs * sizeof(*of));
 		of[nv->n_vfs] = nv->pf;
 		klog_last_of(nv->klog_fd, of, nv->n_vfs + 1, klog, sizeof(klog));
 	}

@@ -120,9 +120,9 @@ static bool value_parse(enum vfm_setting setting, const char *text, struct vfm_s
 		return ok;
 	case VFM_SET_SPOOFCHK: return switch_parse(text, &s->spoofchk);
 	case VFM_SET_LINK_STATE:
-		for (uint8_t i = 0; i < ARRAY_SIZE(link_states); i++)
+		for (size_t i = 0; i < ARRAY_SIZE(link_states); i++)
 			if (!strcmp(text, link_states[i])) {
-				s->link_state = i;
+				s->link_state = (uint8_t)i;
 				ok = true;
 			}
 		return ok;

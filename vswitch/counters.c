@@ -6,7 +6,7 @@
 const char *drop_reason_name(enum drop_reason r)
 {
 	static const char *const names[] = {
-#define X(name, text, what) [DROP_##name] = text,
+#define X(name, text, what) [DROP_##name] = (text),
 		DROP_REASONS(X)
 #undef X
 	};
@@ -17,7 +17,7 @@ const char *drop_reason_name(enum drop_reason r)
 const char *drop_reason_text(enum drop_reason r)
 {
 	static const char *const texts[] = {
-#define X(name, text, what) [DROP_##name] = what,
+#define X(name, text, what) [DROP_##name] = (what),
 		DROP_REASONS(X)
 #undef X
 	};

@@ -111,7 +111,7 @@ int pcapng_header(FILE *f, const char *port, uint32_t snaplen, const char *filte
 	if (filter && strlen(filter) < 2048) {
 		char text[2049] = {0}; /* 0 = an expression of libpcap */
 
-		memcpy(text + 1, filter, strlen(filter));
+		memcpy(text + 1, filter, strlen(filter) + 1);
 		put_option(&k, IF_FILTER, text, (uint16_t)(1 + strlen(filter)));
 	}
 	put_u32(&k, OPT_END);

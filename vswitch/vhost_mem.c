@@ -58,7 +58,7 @@ int vhost_map_create(
 {
 	struct vhost_map *m;
 	uint64_t before, len;
-	size_t page = 0;
+	size_t page = 1;
 	void *base;
 	int r;
 
