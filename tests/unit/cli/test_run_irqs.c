@@ -7,6 +7,7 @@
 
 #include "cli/info.h"
 #include "cli/run_irqs.h"
+#include "tests/unit/check_run.h"
 #include "tests/unit/passthrough/host_world.h"
 
 #define SCHEMA SOURCE_DIR "/docs/schema/info-irqs.json"
@@ -193,8 +194,6 @@ int main(void)
 {
 	Suite *s = suite_create("run-irqs");
 	TCase *t = tcase_create("irqs");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, host_up, host_down);
 	tcase_add_test(t, vector_the_host_has_no_interrupt_for_is_silent_and_says_why);
@@ -203,9 +202,5 @@ int main(void)
 	tcase_add_test(t, table_has_a_note_where_a_vector_is_silent_and_no_column_elsewhere);
 	tcase_add_test(t, schema_lists_what_a_vector_can_be);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

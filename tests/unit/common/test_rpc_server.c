@@ -17,6 +17,7 @@
 
 #include "common/cleanup.h"
 #include "common/rpc_server.h"
+#include "tests/unit/check_run.h"
 
 #define CLIENTS  4
 #define LINE_MAX 256
@@ -554,8 +555,6 @@ int main(void)
 {
 	Suite *s = suite_create("rpc-server");
 	TCase *t = tcase_create("clients");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 100);
@@ -574,9 +573,5 @@ int main(void)
 	tcase_add_test(t, fds_wait_with_an_answer_that_has_no_room);
 	tcase_add_test(t, the_end_of_the_server_ends_all_and_leaves_no_fd);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

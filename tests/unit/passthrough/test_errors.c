@@ -10,6 +10,7 @@
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
+#include "tests/unit/check_run.h"
 #include "tests/unit/passthrough/host_world.h"
 
 #define PIN      19
@@ -478,8 +479,6 @@ int main(void)
 {
 	Suite *s = suite_create("passthrough-errors");
 	TCase *t = tcase_create("errors");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, host_up, host_down);
 	tcase_set_timeout(t, 50);
@@ -499,9 +498,5 @@ int main(void)
 	tcase_add_test(t, detach_under_a_guest_that_uses_it);
 	tcase_add_test(t, any_failing_call_still_detaches);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -9,6 +9,7 @@
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
+#include "tests/unit/check_run.h"
 #include "tests/unit/passthrough/host_world.h"
 
 #define VECTOR 0x41
@@ -439,8 +440,6 @@ int main(void)
 {
 	Suite *s = suite_create("passthrough-intx");
 	TCase *t = tcase_create("intx");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, host_down);
 	tcase_set_timeout(t, 50);
@@ -459,9 +458,5 @@ int main(void)
 	tcase_add_test(t, reset_lowers_the_line_and_arms_intx_anew);
 	tcase_add_test(t, kernel_that_will_not_arm_is_survived);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -11,6 +11,7 @@
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
+#include "tests/unit/check_run.h"
 #include "tests/unit/passthrough/host_world.h"
 
 #define RW (VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE)
@@ -906,11 +907,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *r = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite());
 }

@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "passthrough/host_irqs.h"
 #include "passthrough/posting.h"
+#include "tests/unit/check_run.h"
 
 static char root[64];
 static struct sysfs fs;
@@ -172,8 +173,6 @@ int main(void)
 {
 	Suite *s = suite_create("passthrough posting");
 	TCase *t = tcase_create("posting");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, host_posts_only_when_all_of_it_says_so, 0, ARRAY_SIZE(hosts));
@@ -181,9 +180,5 @@ int main(void)
 	tcase_add_loop_test(t, line_of_the_host_is_read_or_passed_over, 0, ARRAY_SIZE(lines));
 	tcase_add_test(t, all_lines_are_found);
 	suite_add_tcase(s, t);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

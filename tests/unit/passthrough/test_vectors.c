@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <linux/pci_regs.h>
 
+#include "tests/unit/check_run.h"
 #include "tests/unit/passthrough/host_world.h"
 
 #define N   MSIX_MAX
@@ -193,8 +194,6 @@ int main(void)
 {
 	Suite *s = suite_create("passthrough-vectors");
 	TCase *t = tcase_create("vectors");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, host_down);
 	tcase_add_loop_test(t, enable_of_2048_is_one_call_to_vfio_and_one_commit, 0, 2);
@@ -204,9 +203,5 @@ int main(void)
 	tcase_add_loop_test(t, host_that_allocates_few_is_taken_at_its_word, 0, 2);
 	tcase_set_timeout(t, 120);
 	suite_add_tcase(s, t);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

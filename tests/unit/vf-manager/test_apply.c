@@ -14,21 +14,17 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "tests/fakes/pci_kernel.h"
+#include "tests/unit/check_run.h"
+#include "tests/unit/vf-manager/kernel_world.h"
 #include "vf-manager/apply.h"
 #include "vf-manager/pool.h"
 
-#define DEV  "sys/bus/pci/devices/"
 #define IGB  "pfs:\n- pf: 0000:01:00.0\n"
 #define NVME "- pf: 0000:03:00.0\n"
 
-static struct pci_kernel k;
-static struct vfm *v;
-static struct err e;
 static struct vfm_plan *p;
 static struct vfm_desired *d;
 static char noted[512];
-static const struct bdf igb = {0, 1, 0, 0}, vf0 = {0, 1, 0x10, 0};
 
 static void on_note(void *arg, const char *text)
 {
@@ -40,8 +36,7 @@ static void setup(void)
 	pci_kernel_init(&k);
 	k.config.cancel = &k.knobs->cancel;
 	k.config.note = on_note;
-	ck_assert_int_eq(vfm_create(&k.config, &v, NULL), 0);
-	e = (struct err){0};
+	manager_make();
 	*noted = '\0';
 }
 
@@ -51,9 +46,7 @@ static void teardown(void)
 	p = NULL;
 	vfm_desired_free(d);
 	d = NULL;
-	vfm_destroy(v);
-	v = NULL;
-	pci_kernel_finish(&k);
+	world_down();
 }
 
 static void want(const char *text)
@@ -86,11 +79,6 @@ static void apply(const char *text)
 {
 	want(text);
 	ck_assert_msg(apply_with(&recreate) == 0, "%s", e.text);
-}
-
-static void assert_says(const char *part)
-{
-	ck_assert_msg(strstr(e.text, part) != NULL, "'%s' is not in: %s", part, e.text);
 }
 
 static void assert_state(const char *part)
@@ -366,7 +354,6 @@ END_TEST
 START_TEST(a_pool_is_what_the_file_says_and_comes_back_with_a_rollback)
 {
 	char pool[VFM_NAME_MAX];
-	const struct bdf pf = {0, 1, 0, 0};
 
 	apply(IGB "  pool: fast\n");
 	vfm_pool_get(v, pf, pool);
@@ -478,17 +465,17 @@ START_TEST(a_pf_gets_into_a_pool_and_out_of_it)
 
 	apply(IGB "  pool: fast\n");
 	assert_steps("0000:01:00.0: put it into pool fast\n");
-	vfm_pool_get(v, igb, name);
+	vfm_pool_get(v, pf, name);
 	ck_assert_str_eq(name, "fast");
 	apply(IGB "  pool: fast\n");
 	assert_steps("");
 	apply(IGB "  num-vfs: 0\n");
-	vfm_pool_get(v, igb, name);
+	vfm_pool_get(v, pf, name);
 	ck_assert_str_eq(name, "fast");
 	apply(IGB "  pool: slow\n");
 	assert_steps("0000:01:00.0: put it into pool slow (is in fast)\n");
 	apply(IGB "  pool: none\n");
-	vfm_pool_get(v, igb, name);
+	vfm_pool_get(v, pf, name);
 	ck_assert_str_eq(name, "");
 	ck_assert_uint_eq(k.knobs->changes, 0);
 }
@@ -930,8 +917,6 @@ int main(void)
 	Suite *s = suite_create("vf-apply");
 	TCase *t = tcase_create("plan"), *sweep = tcase_create("sweep");
 	const int n = (int)ARRAY_SIZE(sweeps);
-	SRunner *sr;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 30);
@@ -971,9 +956,5 @@ int main(void)
 	tcase_add_loop_test(sweep, cancelled_at_any_call_it_is_put_back_or_goes_on, 0, n * 2);
 	tcase_add_loop_test(sweep, a_pf_that_goes_away_is_an_error, 0, n * 2);
 	suite_add_tcase(s, sweep);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

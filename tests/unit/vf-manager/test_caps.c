@@ -8,22 +8,21 @@
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
-#include "tests/fakes/pci_kernel.h"
+#include "tests/unit/check_run.h"
+#include "tests/unit/vf-manager/kernel_world.h"
 #include "vf-manager/caps.h"
-
-#define DEV "sys/bus/pci/devices/"
 
 static uint8_t cfg[4096];
 static struct vfm_caps f;
 
-static void put16(size_t at, uint16_t v)
+static void put16(size_t at, uint16_t val)
 {
-	le_store(cfg + at, 2, v);
+	le_store(cfg + at, 2, val);
 }
 
-static void put32(size_t at, uint32_t v)
+static void put32(size_t at, uint32_t val)
 {
-	le_store(cfg + at, 4, v);
+	le_store(cfg + at, 4, val);
 }
 
 static void ext_put(size_t at, unsigned id, size_t next)
@@ -235,23 +234,12 @@ END_TEST
 
 /* --- through sysfs --- */
 
-static struct pci_kernel k;
-static struct vfm *v;
-static struct err e;
-static const struct bdf pf = {0, 1, 0, 0}, plain = {0, 2, 0, 0};
+static const struct bdf plain = {0, 2, 0, 0};
 
 static void setup(void)
 {
-	pci_kernel_init(&k);
-	ck_assert_int_eq(vfm_create(&k.config, &v, NULL), 0);
-	e = (struct err){0};
+	world_up();
 	config_make();
-}
-
-static void teardown(void)
-{
-	vfm_destroy(v);
-	pci_kernel_finish(&k);
 }
 
 static void config_put(size_t len)
@@ -340,8 +328,6 @@ int main(void)
 {
 	Suite *s = suite_create("vf-caps");
 	TCase *bytes = tcase_create("bytes"), *sysfs = tcase_create("sysfs");
-	SRunner *sr;
-	int failed;
 
 	suite_add_tcase(s, bytes);
 	tcase_add_test(bytes, decode_reads_what_matters);
@@ -353,14 +339,10 @@ int main(void)
 	tcase_add_test(bytes, decode_of_a_function_that_is_off_knows_nothing);
 	tcase_add_loop_test(bytes, decode_survives_any_bytes, 0, 4);
 	suite_add_tcase(s, sysfs);
-	tcase_add_checked_fixture(sysfs, setup, teardown);
+	tcase_add_checked_fixture(sysfs, setup, world_down);
 	tcase_add_test(sysfs, caps_without_root_come_from_sysfs);
 	tcase_add_test(sysfs, predict_tells_addresses_before_and_after_a_carve);
 	tcase_add_test(sysfs, predict_crosses_buses_and_stops_at_the_last);
 	tcase_add_test(sysfs, predict_says_when_it_cannot);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

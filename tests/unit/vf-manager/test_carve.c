@@ -10,18 +10,12 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "tests/fakes/pci_kernel.h"
+#include "tests/unit/check_run.h"
+#include "tests/unit/vf-manager/kernel_world.h"
 #include "vf-manager/explain.h"
 #include "vf-manager/lease.h"
-#include "vf-manager/vfm.h"
 
-#define DEV "sys/bus/pci/devices/"
-
-static struct pci_kernel k;
-static struct vfm *v;
-static struct err e;
 static char notes[4096];
-static const struct bdf pf = {0, 1, 0, 0}, vf0 = {0, 1, 0x10, 0}, vf1 = {0, 1, 0x10, 2};
 
 static void on_note(void *arg, const char *text)
 {
@@ -34,8 +28,7 @@ static void setup(void)
 {
 	pci_kernel_init(&k);
 	k.config.note = on_note;
-	ck_assert_int_eq(vfm_create(&k.config, &v, NULL), 0);
-	e = (struct err){0};
+	manager_make();
 	*notes = '\0';
 }
 
@@ -48,27 +41,7 @@ static void teardown(void)
 		waitpid(lessee, NULL, 0);
 		lessee = 0;
 	}
-	vfm_destroy(v);
-	v = NULL;
-	pci_kernel_finish(&k);
-}
-
-static void carve(unsigned n)
-{
-	ck_assert_msg(vfm_carve(v, pf, n, 0, NULL, &e) == 0, "%s", e.text);
-}
-
-static void assert_says(const char *part)
-{
-	ck_assert_msg(strstr(e.text, part) != NULL, "'%s' is not in: %s", part, e.text);
-}
-
-static bool exists(const char *path)
-{
-	char p[256];
-
-	snprintf(p, sizeof(p), "%s/%s", k.root, path);
-	return access(p, F_OK) == 0;
+	world_down();
 }
 
 /* --- in use --- */
@@ -391,8 +364,6 @@ int main(void)
 {
 	Suite *s = suite_create("vf-carve");
 	TCase *t = tcase_create("carve");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
@@ -409,9 +380,5 @@ int main(void)
 	tcase_add_test(t, every_cause_has_an_id_and_a_remedy);
 	tcase_add_loop_test(t, the_kernels_log_makes_the_difference, 0, 3);
 	suite_add_tcase(s, t);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

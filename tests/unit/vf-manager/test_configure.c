@@ -12,33 +12,14 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "tests/fakes/pci_kernel.h"
+#include "tests/unit/check_run.h"
+#include "tests/unit/vf-manager/kernel_world.h"
 #include "vf-manager/vfattr.h"
-#include "vf-manager/vfm.h"
-
-static struct pci_kernel k;
-static struct vfm *v;
-static struct err e;
-static const struct bdf pf = {0, 1, 0, 0}, vf1 = {0, 1, 0x10, 2};
 
 static void setup(void)
 {
-	pci_kernel_init(&k);
-	ck_assert_int_eq(vfm_create(&k.config, &v, NULL), 0);
-	e = (struct err){0};
-	ck_assert_int_eq(vfm_carve(v, pf, 3, 0, NULL, &e), 0);
-}
-
-static void teardown(void)
-{
-	vfm_destroy(v);
-	v = NULL;
-	pci_kernel_finish(&k);
-}
-
-static void assert_says(const char *part)
-{
-	ck_assert_msg(strstr(e.text, part) != NULL, "'%s' is not in: %s", part, e.text);
+	world_up();
+	carve(3);
 }
 
 /* "vlan=5 qos=3" */
@@ -360,10 +341,8 @@ int main(void)
 {
 	Suite *s = suite_create("vf-configure");
 	TCase *t = tcase_create("configure");
-	SRunner *sr;
-	int failed;
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, setup, world_down);
 	tcase_set_timeout(t, 30);
 	tcase_add_loop_test(t, a_word_that_is_read_is_written_the_same, 0, ARRAY_SIZE(good_words));
 	tcase_add_loop_test(
@@ -378,9 +357,5 @@ int main(void)
 	tcase_add_test(t, every_message_fails_in_turn);
 	tcase_add_test(t, answers_with_too_many_vfs_are_read_to_the_end);
 	suite_add_tcase(s, t);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "tests/unit/check_run.h"
 #include "vf-manager/desired.h"
 
 static struct vfm_desired *parse(const char *text)
@@ -252,8 +253,6 @@ int main(void)
 {
 	Suite *s = suite_create("vf-file");
 	TCase *tc = tcase_create("file");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_test(tc, a_file_says_what_it_says);
 	tcase_add_test(tc, json_is_read_and_status_is_not);
@@ -263,9 +262,5 @@ int main(void)
 	tcase_add_test(tc, standard_input_and_pipes_are_read);
 	tcase_add_test(tc, the_example_loads);
 	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

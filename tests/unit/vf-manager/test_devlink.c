@@ -9,6 +9,7 @@
 
 #include "common/cleanup.h"
 #include "tests/fakes/pci_kernel.h"
+#include "tests/unit/check_run.h"
 #include "vf-manager/devlink.h"
 #include "vf-manager/vfm.h"
 
@@ -203,8 +204,6 @@ int main(void)
 {
 	Suite *s = suite_create("vf-devlink");
 	TCase *t = tcase_create("devlink");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 30);
@@ -217,9 +216,5 @@ int main(void)
 	tcase_add_test(t, a_small_rate_is_not_shown_as_none);
 	tcase_add_test(t, the_kernels_words_are_passed_on);
 	suite_add_tcase(s, t);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

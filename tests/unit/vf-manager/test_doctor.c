@@ -18,6 +18,7 @@
 
 #include "common/cleanup.h"
 #include "tests/fakes/pci_kernel.h"
+#include "tests/unit/check_run.h"
 #include "tests/unit/vf-manager/doctor_tree.h"
 
 #define DEVICE_PF  "0000:01:00.0"
@@ -814,11 +815,6 @@ static Suite *doctor_suite(void)
 
 int main(void)
 {
-	SRunner *sr = srunner_create(doctor_suite());
-	int failed;
 
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(doctor_suite());
 }

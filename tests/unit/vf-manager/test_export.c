@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "tests/unit/check_run.h"
 #include "vf-manager/export.h"
 
 static struct vfm_function vf(uint8_t bus, uint8_t fn, int index, const char *driver)
@@ -239,8 +240,6 @@ int main(void)
 {
 	Suite *suite = suite_create("vf-export");
 	TCase *tc = tcase_create("export");
-	SRunner *sr = srunner_create(suite);
-	int failed;
 
 	suite_add_tcase(suite, tc);
 	tcase_add_test(tc, device_plugin_is_told_ranges_of_vfs_of_each_pf);
@@ -252,8 +251,5 @@ int main(void)
 	tcase_add_test(tc, several_that_cannot_go_together_are_refused);
 	tcase_add_test(tc, names_that_the_formats_do_not_have_are_refused);
 	tcase_add_test(tc, formats_are_found_by_name);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -7,27 +7,11 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "tests/fakes/pci_kernel.h"
+#include "tests/unit/check_run.h"
+#include "tests/unit/vf-manager/kernel_world.h"
 #include "vf-manager/group.h"
 
 #define GROUPS "sys/kernel/iommu_groups/"
-
-static struct pci_kernel k;
-static struct vfm *v;
-static struct err e;
-
-static void setup(void)
-{
-	pci_kernel_init(&k);
-	ck_assert_int_eq(vfm_create(&k.config, &v, NULL), 0);
-	e = (struct err){0};
-}
-
-static void teardown(void)
-{
-	vfm_destroy(v);
-	pci_kernel_finish(&k);
-}
 
 static struct bdf bdf(const char *s)
 {
@@ -242,10 +226,8 @@ int main(void)
 {
 	Suite *s = suite_create("group");
 	TCase *t = tcase_create("group");
-	SRunner *run;
-	int failed;
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, world_up, world_down);
 	tcase_add_test(t, driver_that_leaves_dma_alone_is_known_by_its_whole_name);
 	tcase_add_test(t, group_lists_members_in_address_order_with_who_blocks);
 	tcase_add_test(t, group_without_iommu_behind_it_is_told_apart);
@@ -254,9 +236,5 @@ int main(void)
 	tcase_add_test(t, regions_are_read_or_refused);
 	tcase_add_test(t, group_with_a_direct_region_has_an_rmrr);
 	suite_add_tcase(s, t);
-	run = srunner_create(s);
-	srunner_run_all(run, CK_ENV);
-	failed = srunner_ntests_failed(run);
-	srunner_free(run);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "tests/unit/check_run.h"
 #include "tests/unit/vf-manager/topologies/topology.h"
 #include "vf-manager/caps.h"
 #include "vf-manager/select.h"
@@ -280,8 +281,6 @@ int main(void)
 {
 	Suite *s = suite_create("vf-hostile");
 	TCase *tc = tcase_create("hostile");
-	SRunner *sr;
-	int failed;
 
 	suite_add_tcase(s, tc);
 	tcase_set_timeout(tc, 120);
@@ -291,9 +290,5 @@ int main(void)
 	tcase_add_test(tc, inventory_survives_hostile_processes);
 	tcase_add_test(tc, inventory_survives_functions_that_come_and_go);
 	tcase_add_test(tc, capabilities_do_not_follow_a_config_that_lies);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -10,7 +10,8 @@
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
-#include "tests/fakes/pci_kernel.h"
+#include "tests/unit/check_run.h"
+#include "tests/unit/vf-manager/kernel_world.h"
 #include "tests/unit/vf-manager/topologies/topology.h"
 #include "vf-manager/acs.h"
 #include "vf-manager/isolate.h"
@@ -22,9 +23,6 @@
 /* What PCI_EXP_FLAGS_TYPE holds; CONVENTIONAL: no PCI Express capability. */
 enum { EP = 0, ROOT = 4, UP = 5, DOWN = 6, TO_PCI = 7, RC = 9, CONVENTIONAL = 16 };
 
-static struct pci_kernel k;
-static struct vfm *v;
-static struct err e;
 static struct vfm_findings f;
 
 struct device {
@@ -148,15 +146,8 @@ static void setup(void)
 	put("f020df\n", "sys/class/iommu/dmar0/intel-iommu/ecap");
 	put("N\n", "sys/module/vfio/parameters/enable_unsafe_noiommu_mode");
 	put("N\n", "sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts");
-	ck_assert_int_eq(vfm_create(&k.config, &v, NULL), 0);
-	e = (struct err){0};
+	manager_make();
 	f.n = 0;
-}
-
-static void teardown(void)
-{
-	vfm_destroy(v);
-	pci_kernel_finish(&k);
 }
 
 static const struct vfm_finding *find(const char *id)
@@ -760,11 +751,9 @@ int main(void)
 {
 	Suite *s = suite_create("isolate");
 	TCase *t = tcase_create("isolate");
-	SRunner *run;
-	int failed;
 
 	tcase_set_timeout(t, 60); /* files, thousands of them */
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, setup, world_down);
 	tcase_add_loop_test(t, machine_gets_its_verdict, 0, (int)ARRAY_SIZE(machines));
 	tcase_add_test(t, host_where_nothing_is_wrong_passes);
 	tcase_add_test(t, interrupt_remapping_is_read_from_sysfs_too);
@@ -778,9 +767,5 @@ int main(void)
 	tcase_add_test(t, vf_of_a_pf_with_vfio_is_warned_of);
 	tcase_add_loop_test(t, hostile_file_makes_nothing_look_good, 0, 22);
 	suite_add_tcase(s, t);
-	run = srunner_create(s);
-	srunner_run_all(run, CK_ENV);
-	failed = srunner_ntests_failed(run);
-	srunner_free(run);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

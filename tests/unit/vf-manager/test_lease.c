@@ -17,19 +17,14 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "tests/fakes/pci_kernel.h"
+#include "tests/unit/check_run.h"
+#include "tests/unit/vf-manager/kernel_world.h"
 #include "vf-manager/lease.h"
 #include "vf-manager/usage.h"
-#include "vf-manager/vfm.h"
 
-#define DEV   "sys/bus/pci/devices/"
 #define FILE0 "run/vf/lease/0000:01:10.0"
 
-static struct pci_kernel k;
-static struct vfm *v;
-static struct err e;
 static char said[1024];
-static const struct bdf pf = {0, 1, 0, 0}, vf0 = {0, 1, 0x10, 0}, vf1 = {0, 1, 0x10, 2};
 
 static void on_note(void *arg, const char *text)
 {
@@ -46,29 +41,12 @@ static void setup(void)
 	*said = '\0';
 }
 
-static void teardown(void)
-{
-	vfm_destroy(v);
-	v = NULL;
-	pci_kernel_finish(&k);
-}
-
-static void assert_says(const char *part)
-{
-	ck_assert_msg(strstr(e.text, part) != NULL, "'%s' is not in: %s", part, e.text);
-}
-
 static char *at(const char *path)
 {
 	static char buf[256];
 
 	snprintf(buf, sizeof(buf), "%s/%s", k.root, path);
 	return buf;
-}
-
-static bool exists(const char *path)
-{
-	return access(at(path), F_OK) == 0;
 }
 
 static int take(struct bdf b, const char *owner)
@@ -888,7 +866,7 @@ START_TEST(a_release_with_settings_fails_at_every_call)
 {
 	bool done = false;
 
-	teardown();
+	world_down();
 	for (unsigned n = 1; !done; n++) {
 		_cleanup_free_ char *before = NULL, *after = NULL;
 
@@ -913,7 +891,7 @@ START_TEST(a_release_with_settings_fails_at_every_call)
 		ck_assert_uint_eq(k.knobs->pf[0].vf[0].vlan, 0);
 		ck_assert(!k.knobs->pf[0].vf[0].trust);
 		ck_assert(!exists(RECORD0));
-		teardown();
+		world_down();
 	}
 	setup();
 }
@@ -924,7 +902,7 @@ START_TEST(a_kill_at_any_call_loses_no_setting)
 {
 	bool done = false;
 
-	teardown();
+	world_down();
 	for (unsigned n = 1; !done; n++) {
 		struct vfm_function f;
 		int status;
@@ -954,7 +932,7 @@ START_TEST(a_kill_at_any_call_loses_no_setting)
 		ck_assert_str_eq(f.driver, "igbvf");
 		ck_assert_str_eq(f.driver_override, "");
 		ck_assert(!exists(RECORD0));
-		teardown();
+		world_down();
 	}
 	setup();
 }
@@ -964,10 +942,8 @@ int main(void)
 {
 	Suite *s = suite_create("lease");
 	TCase *t = tcase_create("lease"), *u = tcase_create("usage"), *r = tcase_create("release");
-	SRunner *sr;
-	int failed;
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, setup, world_down);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, a_lease_is_refused_to_others_by_name_and_ends_with_its_holder);
 	tcase_add_test(t, an_inherited_lease_can_be_taken_again_and_outlives_the_drop_of_the_copy);
@@ -983,7 +959,7 @@ int main(void)
 	tcase_add_test(t, looking_never_makes_a_take_fail);
 	suite_add_tcase(s, t);
 
-	tcase_add_checked_fixture(u, setup, teardown);
+	tcase_add_checked_fixture(u, setup, world_down);
 	tcase_set_timeout(u, 30);
 	tcase_add_test(u, a_vf_nobody_uses_is_not_in_use);
 	tcase_add_loop_test(u, every_use_is_seen_and_named, 0, ARRAY_SIZE(uses));
@@ -994,7 +970,7 @@ int main(void)
 	tcase_add_test(u, usage_text_stays_in_its_bounds);
 	suite_add_tcase(s, u);
 
-	tcase_add_checked_fixture(r, setup, teardown);
+	tcase_add_checked_fixture(r, setup, world_down);
 	tcase_set_timeout(r, 60);
 	tcase_add_test(r, release_puts_back_the_settings_of_before);
 	tcase_add_test(r, what_was_set_back_by_hand_needs_no_record);
@@ -1005,9 +981,5 @@ int main(void)
 	tcase_add_loop_test(r, a_kill_at_any_call_loses_no_setting, 0, 2);
 	suite_add_tcase(s, r);
 
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

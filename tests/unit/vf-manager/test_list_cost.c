@@ -11,6 +11,7 @@
 
 #include "common/cleanup.h"
 #include "tests/fakes/vf_link.h"
+#include "tests/unit/check_run.h"
 #include "tests/unit/vf-manager/topologies/topology.h"
 #include "vf-manager/vfm.h"
 
@@ -122,8 +123,6 @@ int main(void)
 {
 	Suite *s = suite_create("vf-list-cost");
 	TCase *tc = tcase_create("cost");
-	SRunner *sr;
-	int failed;
 
 	suite_add_tcase(s, tc);
 	tcase_set_timeout(tc, 120);
@@ -131,9 +130,5 @@ int main(void)
 	tcase_add_test(tc, list_asks_rtnetlink_once_for_each_pf);
 	tcase_add_test(tc, list_walks_proc_once_and_only_where_there_are_nodes);
 	tcase_add_test(tc, list_reads_no_config_space_and_opens_no_device);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -18,6 +18,7 @@
 
 #include "common/cleanup.h"
 #include "tests/fakes/pci_kernel.h"
+#include "tests/unit/check_run.h"
 #include "vf-manager/internal.h"
 #include "vf-manager/lease.h"
 #include "vf-manager/monitor.h"
@@ -849,8 +850,6 @@ int main(void)
 	Suite *suite = suite_create("vf-monitor");
 	TCase *messages = tcase_create("messages"), *state = tcase_create("state"),
 	      *whole = tcase_create("whole");
-	SRunner *sr = srunner_create(suite);
-	int failed;
 
 	suite_add_tcase(suite, messages);
 	tcase_add_loop_test(
@@ -894,8 +893,5 @@ int main(void)
 	tcase_add_test(whole, dma_fault_without_a_lease_names_who_has_the_device_open);
 	tcase_add_test(whole, a_pf_that_vanishes_while_it_is_read_is_told_as_gone);
 
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -13,15 +13,11 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "tests/fakes/pci_kernel.h"
+#include "tests/unit/check_run.h"
+#include "tests/unit/vf-manager/kernel_world.h"
 #include "vf-manager/lease.h"
 #include "vf-manager/pool.h"
 
-#define DEV "sys/bus/pci/devices/"
-
-static struct pci_kernel k;
-static struct vfm *v;
-static struct err e;
 static struct bdf a, b; /* two PFs of 2 VFs */
 
 static void setup(void)
@@ -38,18 +34,6 @@ static void setup(void)
 	e = (struct err){0};
 }
 
-static void teardown(void)
-{
-	vfm_destroy(v);
-	v = NULL;
-	pci_kernel_finish(&k);
-}
-
-static void assert_says(const char *part)
-{
-	ck_assert_msg(strstr(e.text, part) != NULL, "'%s' is not in: %s", part, e.text);
-}
-
 static struct bdf take(enum vfm_numa numa, int *ret_fd)
 {
 	struct bdf vf = {0};
@@ -60,13 +44,13 @@ static struct bdf take(enum vfm_numa numa, int *ret_fd)
 	return vf;
 }
 
-static void node(const struct fake_pf *pf, const char *text)
+static void node(const struct fake_pf *port, const char *text)
 {
 	for (unsigned i = 0; i < 2; i++) {
 		char path[128], name[BDF_STRLEN];
 
 		snprintf(path, sizeof(path), DEV "%s/numa_node",
-			bdf_format(fake_vf_bdf(pf, i), name));
+			bdf_format(fake_vf_bdf(port, i), name));
 		fake_puts(&k, path, text);
 	}
 }
@@ -311,10 +295,8 @@ int main(void)
 {
 	Suite *s = suite_create("pool");
 	TCase *t = tcase_create("pool");
-	SRunner *sr;
-	int failed;
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, setup, world_down);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, a_pf_is_in_one_pool_until_it_is_another_pf);
 	tcase_add_test(t, a_pool_that_is_as_wanted_is_not_written_again);
@@ -328,9 +310,5 @@ int main(void)
 	tcase_add_test(t, a_killed_starter_leaves_its_vf_free);
 	suite_add_tcase(s, t);
 
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

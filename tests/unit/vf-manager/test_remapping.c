@@ -6,7 +6,8 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "tests/fakes/pci_kernel.h"
+#include "tests/unit/check_run.h"
+#include "tests/unit/vf-manager/kernel_world.h"
 #include "vf-manager/remapping.h"
 
 #define ECAP  "sys/class/iommu/dmar0/intel-iommu/ecap"
@@ -118,9 +119,6 @@ static const struct {
 		VFM_YES, {"IR-PCI-MSI of ?[2J??", ""}, "/proc/interrupts"},
 };
 
-static struct pci_kernel k;
-static struct vfm *v;
-
 static void setup(void)
 {
 	pci_kernel_init(&k);
@@ -130,12 +128,6 @@ static void setup(void)
 	fake_remove(&k, "dev/kmsg");
 	fake_puts(&k, "proc/cmdline", "quiet\n");
 	ck_assert_int_eq(vfm_create(&k.config, &v, NULL), 0);
-}
-
-static void teardown(void)
-{
-	vfm_destroy(v);
-	pci_kernel_finish(&k);
 }
 
 START_TEST(host_is_told_by_what_it_shows)
@@ -203,17 +195,11 @@ int main(void)
 {
 	Suite *s = suite_create("vf-remapping");
 	TCase *t = tcase_create("remapping");
-	SRunner *sr;
-	int failed;
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, setup, world_down);
 	tcase_add_loop_test(t, host_is_told_by_what_it_shows, 0, (int)ARRAY_SIZE(hosts));
 	tcase_add_test(t, kernel_insists_as_its_module_says);
 	tcase_add_test(t, command_line_is_no_proof_that_the_kernel_insists);
 	suite_add_tcase(s, t);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

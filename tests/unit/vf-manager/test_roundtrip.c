@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "tests/unit/check_run.h"
 #include "vf-manager/internal.h"
 #include "vf-manager/stats.h"
 
@@ -469,8 +470,6 @@ int main(void)
 {
 	Suite *s = suite_create("vf-roundtrip");
 	TCase *t = tcase_create("peer");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 30);
@@ -479,9 +478,5 @@ int main(void)
 	tcase_add_test(t, refusals_come_back_as_they_are);
 	tcase_add_loop_test(t, any_number_of_vfs_is_read, 0, 24);
 	suite_add_tcase(s, t);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -5,28 +5,11 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "tests/fakes/pci_kernel.h"
+#include "tests/unit/check_run.h"
+#include "tests/unit/vf-manager/kernel_world.h"
 #include "vf-manager/select.h"
 
-#define DEV "sys/bus/pci/devices/"
-
-static struct pci_kernel k;
-static struct vfm *v;
-static struct err e;
-static const struct bdf pf = {0, 1, 0, 0}, plain = {0, 2, 0, 0};
-
-static void setup(void)
-{
-	pci_kernel_init(&k);
-	ck_assert_int_eq(vfm_create(&k.config, &v, NULL), 0);
-	e = (struct err){0};
-}
-
-static void teardown(void)
-{
-	vfm_destroy(v);
-	pci_kernel_finish(&k);
-}
+static const struct bdf plain = {0, 2, 0, 0};
 
 static void assert_selects(const char *text, struct bdf want)
 {
@@ -167,11 +150,9 @@ int main(void)
 {
 	Suite *s = suite_create("vf-select");
 	TCase *t = tcase_create("select");
-	SRunner *sr;
-	int failed;
 
 	suite_add_tcase(s, t);
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, world_up, world_down);
 	tcase_add_test(t, select_by_address_and_name);
 	tcase_add_test(t, select_by_alternative_name);
 	tcase_add_test(t, select_by_permanent_address);
@@ -179,9 +160,5 @@ int main(void)
 	tcase_add_test(t, select_by_path);
 	tcase_add_loop_test(t, selector_check_knows_what_is_none, 0, ARRAY_SIZE(bad));
 	tcase_add_test(t, selector_check_has_a_longest);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

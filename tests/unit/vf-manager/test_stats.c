@@ -7,31 +7,15 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "tests/fakes/pci_kernel.h"
+#include "tests/unit/check_run.h"
+#include "tests/unit/vf-manager/kernel_world.h"
 #include "vf-manager/stats.h"
-#include "vf-manager/vfm.h"
-
-#define DEV "sys/bus/pci/devices/"
-
-static struct pci_kernel k;
-static struct vfm *v;
-static struct err e;
-static const struct bdf pf = {0, 1, 0, 0}, vf1 = {0, 1, 0x10, 2};
 
 static void setup(void)
 {
-	pci_kernel_init(&k);
-	ck_assert_int_eq(vfm_create(&k.config, &v, NULL), 0);
-	e = (struct err){0};
-	ck_assert_msg(vfm_carve(v, pf, 3, 0, NULL, &e) == 0, "%s", e.text);
+	world_up();
+	carve(3);
 	fake_link(&k, "sys/bus/pci/drivers/igb/module", "../../../../module/igb");
-}
-
-static void teardown(void)
-{
-	vfm_destroy(v);
-	v = NULL;
-	pci_kernel_finish(&k);
 }
 
 static struct vfm_stats *stats(void)
@@ -167,10 +151,8 @@ int main(void)
 {
 	Suite *s = suite_create("vf-stats");
 	TCase *t = tcase_create("stats");
-	SRunner *sr;
-	int failed;
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, setup, world_down);
 	tcase_set_timeout(t, 30);
 	tcase_add_test(t, every_counter_has_its_place);
 	tcase_add_loop_test(t, zeros_are_told_from_no_answer, 0, ARRAY_SIZE(symbols));
@@ -179,9 +161,5 @@ int main(void)
 	tcase_add_test(t, a_pf_without_an_interface_reports_nothing);
 	tcase_add_test(t, what_cannot_be_asked_is_an_error);
 	suite_add_tcase(s, t);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -13,44 +13,11 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "tests/fakes/pci_kernel.h"
+#include "tests/unit/check_run.h"
+#include "tests/unit/vf-manager/kernel_world.h"
 #include "vf-manager/devlink.h"
-#include "vf-manager/vfm.h"
 
-#define DEV       "sys/bus/pci/devices/"
 #define CALLS_MAX 60
-
-static struct pci_kernel k;
-static struct vfm *v;
-static struct err e;
-static const struct bdf pf = {0, 1, 0, 0}, vf0 = {0, 1, 0x10, 0}, vf1 = {0, 1, 0x10, 2};
-
-static void setup(void)
-{
-	pci_kernel_init(&k);
-	ck_assert_int_eq(vfm_create(&k.config, &v, NULL), 0);
-	e = (struct err){0};
-}
-
-static void teardown(void)
-{
-	vfm_destroy(v);
-	v = NULL;
-	pci_kernel_finish(&k);
-}
-
-static void carve(unsigned n)
-{
-	ck_assert_msg(vfm_carve(v, pf, n, 0, NULL, &e) == 0, "%s", e.text);
-}
-
-static bool exists(const char *path)
-{
-	char p[256];
-
-	snprintf(p, sizeof(p), "%s/%s", k.root, path);
-	return access(p, F_OK) == 0;
-}
 
 static int set(struct bdf vf, const char *text)
 {
@@ -212,7 +179,7 @@ static void sweep(const struct sweep *s, void (*arm)(unsigned n, int how), int h
 		int r;
 
 		ck_assert_uint_lt(n, CALLS_MAX);
-		setup();
+		world_up();
 		s->start();
 		if (s->run == do_carve_autoprobe)
 			fake_puts(&k, DEV "0000:01:00.0/sriov_drivers_autoprobe", "0");
@@ -237,7 +204,7 @@ static void sweep(const struct sweep *s, void (*arm)(unsigned n, int how), int h
 		if (r < 0)
 			for (const char *c = e.text; *c; c++)
 				ck_assert_msg(*c >= ' ' && *c < 127, "%s: %s", s->name, e.text);
-		teardown();
+		world_down();
 	}
 }
 
@@ -293,7 +260,7 @@ START_TEST(a_kill_at_any_call_can_be_cleared_up)
 		pid_t pid;
 
 		ck_assert_uint_lt(n, CALLS_MAX);
-		setup();
+		world_up();
 		s->start();
 		k.knobs->calls = 0;
 		pid = fork();
@@ -326,7 +293,7 @@ START_TEST(a_kill_at_any_call_can_be_cleared_up)
 		state = fake_state(&k);
 		ck_assert(!strncmp(state, "numvfs 0 autoprobe 1 eth0 up\n", 29));
 		ck_assert(!exists("run/vf/0000:01:00.0.autoprobe"));
-		teardown();
+		world_down();
 	}
 }
 END_TEST
@@ -347,14 +314,14 @@ START_TEST(hostile_files_stop_a_carve_before_it_changes_anything)
 	memset(big, '9', sizeof(big));
 	snprintf(path, sizeof(path), DEV "0000:01:00.0/%s", files[_i]);
 	for (size_t i = 0; i < ARRAY_SIZE(text); i++) {
-		setup();
+		world_up();
 		fake_put(&k, path, text[i].data, text[i].len);
 		ck_assert_int_lt(vfm_carve(v, pf, 2, 0, NULL, &e), 0);
 		ck_assert_uint_eq(k.knobs->writes, 0);
 		ck_assert(!k.knobs->pf[0].up);
 		for (const char *c = e.text; *c; c++)
 			ck_assert(*c >= ' ' && *c < 127);
-		teardown();
+		world_down();
 	}
 }
 END_TEST
@@ -363,8 +330,6 @@ int main(void)
 {
 	Suite *s = suite_create("vf-sweep");
 	TCase *t = tcase_create("sweep");
-	SRunner *sr;
-	int failed;
 
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, every_call_fails_in_turn, 0, ARRAY_SIZE(sweeps));
@@ -373,9 +338,5 @@ int main(void)
 	tcase_add_loop_test(t, a_kill_at_any_call_can_be_cleared_up, 0, 2 * ARRAY_SIZE(sweeps));
 	tcase_add_loop_test(t, hostile_files_stop_a_carve_before_it_changes_anything, 0, 2);
 	suite_add_tcase(s, t);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

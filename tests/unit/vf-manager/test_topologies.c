@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "tests/unit/check_run.h"
 #include "tests/unit/vf-manager/topologies/topology.h"
 #include "vf-manager/caps.h"
 #include "vf-manager/select.h"
@@ -212,8 +213,6 @@ int main(void)
 {
 	Suite *s = suite_create("vf-topologies");
 	TCase *tc = tcase_create("topologies");
-	SRunner *sr;
-	int failed;
 
 	suite_add_tcase(s, tc);
 	tcase_set_timeout(tc, 60);
@@ -222,9 +221,5 @@ int main(void)
 		tc, addresses_of_vfs_are_told_before_they_are_there, 0, ARRAY_SIZE(predicted));
 	tcase_add_loop_test(tc, a_path_leads_back_to_its_function, 0, ARRAY_SIZE(paths));
 	tcase_add_loop_test(tc, a_list_has_every_function, 0, ARRAY_SIZE(counts));
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -11,40 +11,10 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "tests/fakes/pci_kernel.h"
-#include "vf-manager/vfm.h"
+#include "tests/unit/check_run.h"
+#include "tests/unit/vf-manager/kernel_world.h"
 
-#define DEV "sys/bus/pci/devices/"
-
-static struct pci_kernel k;
-static struct vfm *v;
-static struct err e;
-static const struct bdf pf = {0, 1, 0, 0}, plain = {0, 2, 0, 0}, vf0 = {0, 1, 0x10, 0},
-			vf1 = {0, 1, 0x10, 2};
-
-static void setup(void)
-{
-	pci_kernel_init(&k);
-	ck_assert_int_eq(vfm_create(&k.config, &v, NULL), 0);
-	e = (struct err){0};
-}
-
-static void teardown(void)
-{
-	vfm_destroy(v);
-	v = NULL;
-	pci_kernel_finish(&k);
-}
-
-static void carve(unsigned n)
-{
-	ck_assert_msg(vfm_carve(v, pf, n, 0, NULL, &e) == 0, "%s", e.text);
-}
-
-static void assert_says(const char *part)
-{
-	ck_assert_msg(strstr(e.text, part) != NULL, "'%s' is not in: %s", part, e.text);
-}
+static const struct bdf plain = {0, 2, 0, 0};
 
 /* Start over with this deadline. */
 static void set_timeout(unsigned ms)
@@ -52,14 +22,6 @@ static void set_timeout(unsigned ms)
 	vfm_destroy(v);
 	k.config.timeout_ms = ms;
 	ck_assert_int_eq(vfm_create(&k.config, &v, NULL), 0);
-}
-
-static bool exists(const char *path)
-{
-	char p[256];
-
-	snprintf(p, sizeof(p), "%s/%s", k.root, path);
-	return access(p, F_OK) == 0;
 }
 
 static unsigned ms_now(void)
@@ -752,10 +714,8 @@ int main(void)
 {
 	Suite *s = suite_create("vf-manager");
 	TCase *t = tcase_create("world");
-	SRunner *sr;
-	int failed;
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, world_up, world_down);
 	tcase_set_timeout(t, 30);
 	tcase_add_test(t, list_shows_a_pf_and_then_its_vfs);
 	tcase_add_test(t, list_all_leaves_bridges_out);
@@ -795,9 +755,5 @@ int main(void)
 	tcase_add_test(t, bind_goes_back_when_no_node_appears);
 	suite_add_tcase(s, t);
 
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }
