@@ -64,6 +64,34 @@ static inline uint8_t *vmem_gpa(const struct vmem *mem, uint64_t gpa, uint64_t l
 	return hva && part == len ? hva : NULL;
 }
 
+/*
+ * As vmem_gpa() where neighbours are mostly of one region: *@near is the one to look at first, which
+ * becomes the one that @gpa is in. To begin with, vmem_nowhere(). It is good until the table changes.
+ */
+static inline uint8_t *vmem_gpa_near(
+	const struct vmem *mem, const struct vmem_region **near, uint64_t gpa, uint64_t len)
+{
+	const struct vmem_region *r = *near;
+
+	if (__builtin_expect(gpa - r->gpa >= r->size, 0)) {
+		unsigned int i = 0;
+
+		while (i < mem->nr && gpa - mem->regions[i].gpa >= mem->regions[i].size)
+			i++;
+		if (i == mem->nr)
+			return NULL;
+		*near = r = &mem->regions[i];
+	}
+	return len <= r->size - (gpa - r->gpa) ? r->hva + (gpa - r->gpa) : NULL;
+}
+
+static inline const struct vmem_region *vmem_nowhere(void)
+{
+	static const struct vmem_region nowhere;
+
+	return &nowhere;
+}
+
 /* As vmem_gpa() for an address of the front end's, which is what rings are given by. */
 uint8_t *vmem_uva(const struct vmem *mem, uint64_t uva, uint64_t len);
 

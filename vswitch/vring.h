@@ -87,11 +87,14 @@ struct vring_seg {
 	uint32_t len; /* not 0 */
 };
 
+/* What is mostly the same lies together: it is written by one store. */
 struct vring_chain {
 	uint16_t id;
-	uint16_t slots;        /* packed: entries of the ring it takes */
-	uint16_t seg, nr_segs; /* of vring_burst.seg, for bytes [0, len) of the chain */
+	uint16_t
+		seg; /* of vring_burst.seg, the first of @nr_segs for bytes [0, len) of the chain */
 	uint32_t len;
+	uint16_t slots; /* packed: entries of the ring it takes */
+	uint16_t nr_segs;
 	uint32_t used_len; /* 0 from vring_fetch(); how many bytes were written */
 	uint8_t error;     /* enum vring_error; VRING_OK, or else there are no segments */
 	bool more;         /* false from vring_fetch(); the frame goes on in the next chain */

@@ -149,15 +149,14 @@ static inline void vring_prefetch_write(const void *p)
 #endif
 }
 
-/* Ask for where the frame begins, @hva being where the chain does. */
-static inline void vring_prefetch_frame(
-	const struct vring_dev *r, const uint8_t *hva, bool to_guest)
+/* Ask for where the frame begins, behind @header bytes, @hva being where the chain does. */
+static inline void vring_prefetch_frame(uint32_t header, const uint8_t *hva, bool to_guest)
 {
 	if (to_guest) {
 		vring_prefetch_write(hva);
-		vring_prefetch_write(hva + r->header);
+		vring_prefetch_write(hva + header);
 	} else {
-		__builtin_prefetch(hva + r->header);
+		__builtin_prefetch(hva + header);
 	}
 }
 

@@ -289,7 +289,7 @@ static inline bool chain_fetch(const struct vring_dev *r, struct vring_burst *b,
 		c->nr_segs = 0;
 		c->len = 0;
 	} else {
-		vring_prefetch_frame(r, b->seg[first].hva, to_guest);
+		vring_prefetch_frame(r->header, b->seg[first].hva, to_guest);
 	}
 	b->n++;
 	return true;

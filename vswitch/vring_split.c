@@ -138,81 +138,134 @@ static __attribute__((noinline)) enum vring_error chain_add(
 	}
 }
 
-/* Returns false when the burst has no room for it. */
-static inline bool chain_fetch(
-	const struct vring_dev *r, struct vring_burst *b, uint16_t head, bool to_guest)
+/*
+ * Chain @i of @b, whatever it is, behind those before it. Returns false when the burst has no room for
+ * it.
+ */
+static __attribute__((noinline)) bool chain_fetch(const struct vring_dev *r, struct vring_burst *b,
+	unsigned int i, uint16_t head, union vring_word w)
 {
-	union vring_word w = vring_word_load(&r->desc[head]);
-	struct vring_chain *c = &b->chain[b->n];
+	struct vring_chain *c = &b->chain[i];
 	unsigned int first = b->nr_segs;
 	enum vring_error error;
-	uint8_t *hva = NULL;
 
 	*c = (struct vring_chain){
-		.id = head, .slots = 1, .seg = (uint16_t)first, .error = VRING_OK};
-	if (likely(first < VRING_SEGS && w.split.len &&
-		    (w.split.flags &
-			    (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT | VRING_DESC_F_WRITE)) ==
-			    (to_guest ? VRING_DESC_F_WRITE : 0)))
-		hva = vmem_gpa(r->mem, w.split.addr, w.split.len);
-	if (likely(hva)) {
-		b->seg[first] = (struct vring_seg){hva, w.split.len};
-		b->nr_segs = first + 1;
-		c->nr_segs = 1;
-		c->len = w.split.len;
-		error = vring_len_check(r, c->len);
-	} else {
-		error = chain_add(r, b, c, w);
-		if (error == VRING_ERROR_LOOP && b->nr_segs == VRING_SEGS && b->n) {
-			b->nr_segs = first;
-			return false;
-		}
+		.id = head, .seg = (uint16_t)first, .slots = 1, .error = VRING_OK};
+	error = chain_add(r, b, c, w);
+	if (error == VRING_OK) {
+		vring_prefetch_frame(r->header, b->seg[first].hva, r->to_guest);
+		return true;
 	}
-	if (unlikely(error != VRING_OK)) {
+	if (error == VRING_ERROR_LOOP && b->nr_segs == VRING_SEGS && i) {
 		b->nr_segs = first;
-		b->nr_bad++;
-		c->error = (uint8_t)error;
-		c->nr_segs = 0;
-		c->len = 0;
-	} else {
-		vring_prefetch_frame(r, b->seg[first].hva, to_guest);
+		return false;
 	}
-	b->n++;
+	b->nr_segs = first;
+	b->nr_bad++;
+	c->error = (uint8_t)error;
+	c->nr_segs = 0;
+	c->len = 0;
 	return true;
 }
 
-static inline unsigned int fetch(
+/* What a descriptor must be to be a chain of its own, as nearly all are. */
+struct plain {
+	const struct vmem *mem;
+	const struct vmem_region *near; /* that the last one was in */
+	uint32_t least, most;           /* bytes */
+	uint16_t flags;
+};
+
+/* Where it is; NULL: it is something else, and may be wrong. */
+static inline __attribute__((always_inline)) uint8_t *plain_hva(
+	struct plain *p, const struct vring_desc *d)
+{
+	if (unlikely((d->flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT |
+					 VRING_DESC_F_WRITE)) != p->flags ||
+		     d->len - p->least > p->most - p->least))
+		return NULL;
+	return vmem_gpa_near(p->mem, &p->near, d->addr, d->len);
+}
+
+/* The @n chains that begin at @heads. What does not change from one to the next is read before. */
+static inline __attribute__((always_inline)) void chains_fetch(const struct vring_dev *r,
+	struct vring_burst *b, const uint16_t *heads, unsigned int n, bool to_guest)
+{
+	const struct vring_desc *desc = r->desc;
+	const uint32_t header = r->header;
+	struct vring_chain *c = b->chain;
+	unsigned int segs = 0, i;
+	struct plain plain = {
+		.mem = r->mem,
+		.near = vmem_nowhere(),
+		.least = header + !to_guest,
+		.most = to_guest ? UINT32_MAX : VRING_FRAME_MAX + header,
+		.flags = to_guest ? VRING_DESC_F_WRITE : 0,
+	};
+
+	for (i = 0; i < n; i++, c++) {
+		union vring_word w = vring_word_load(&desc[heads[i]]);
+		uint8_t *hva = plain_hva(&plain, &w.split);
+
+		if (unlikely(!hva || segs == VRING_SEGS)) {
+			b->nr_segs = segs;
+			if (!chain_fetch(r, b, i, heads[i], w))
+				break;
+			segs = b->nr_segs;
+			continue;
+		}
+		b->seg[segs].hva = hva;
+		b->seg[segs].len = w.split.len;
+		c->id = heads[i];
+		c->seg = (uint16_t)segs++;
+		c->len = w.split.len;
+		c->slots = 1;
+		c->nr_segs = 1;
+		c->used_len = 0;
+		c->error = VRING_OK;
+		c->more = false;
+		vring_prefetch_frame(header, hva, to_guest);
+	}
+	b->n = i;
+	b->nr_segs = segs;
+}
+
+static inline __attribute__((always_inline)) unsigned int fetch(
 	struct vring_dev *r, struct vring_burst *b, unsigned int max, bool to_guest)
 {
-	uint16_t mask = (uint16_t)(r->size - 1), heads[VRING_BURST];
-	unsigned int n = (uint16_t)(r->ahead - r->next);
+	const uint16_t size = r->size, next = r->next, mask = (uint16_t)(size - 1);
+	const uint16_t *avail = r->avail->ring;
+	const struct vring_desc *desc = r->desc;
+	unsigned int n = (uint16_t)(r->ahead - next), waiting;
+	uint16_t heads[VRING_BURST];
 
 	if (n < max) {
 		/* Pairs with the guest's release, behind the entries and descriptors it counts. */
 		r->ahead = __atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE);
-		n = (uint16_t)(r->ahead - r->next);
-		if (unlikely(n > r->size))
+		n = (uint16_t)(r->ahead - next);
+		if (unlikely(n > size))
 			return vring_break(r, b, VRING_ERROR_INDEX,
-				"the available index is %u ahead in a ring of %u", n, r->size);
+				"the available index is %u ahead in a ring of %u", n, size);
 	}
+	waiting = n;
 	if (n > max)
 		n = max;
 	for (unsigned int i = 0; i < n; i++) {
-		heads[i] = load(&r->avail->ring[(r->next + i) & mask]);
-		if (unlikely(heads[i] >= r->size))
+		heads[i] = load(&avail[(next + i) & mask]);
+		if (unlikely(heads[i] >= size))
 			return vring_break(r, b, VRING_ERROR_INDEX,
-				"descriptor %u is made available in a ring of %u", heads[i],
-				r->size);
-		__builtin_prefetch(&r->desc[heads[i]]);
+				"descriptor %u is made available in a ring of %u", heads[i], size);
+		__builtin_prefetch(&desc[heads[i]]);
 	}
-	/* What is known to come next is wanted next time, which is a round from now. */
-	for (unsigned int i = n; i < 2 * n && i < (uint16_t)(r->ahead - r->next); i++)
-		__builtin_prefetch(&r->desc[load(&r->avail->ring[(r->next + i) & mask]) & mask]);
+	/*
+	 * What is known to come next is wanted next time, which is a round from now. Four descriptors
+	 * lie in a line, and drivers mostly take neighbours.
+	 */
+	for (unsigned int i = n; i < 2 * n && i < waiting; i += 4)
+		__builtin_prefetch(&desc[load(&avail[(next + i) & mask]) & mask]);
 	for (unsigned int i = 0; i < n; i += 8)
-		vring_prefetch_write(&r->used->ring[(r->next + i) & mask]);
-	for (unsigned int i = 0; i < n; i++)
-		if (unlikely(!chain_fetch(r, b, heads[i], to_guest)))
-			break;
+		vring_prefetch_write(&r->used->ring[(next + i) & mask]);
+	chains_fetch(r, b, heads, n, to_guest);
 	return b->n;
 }
 
@@ -223,18 +276,21 @@ unsigned int vring_split_fetch(struct vring_dev *r, struct vring_burst *b, unsig
 
 void vring_split_publish(struct vring_dev *r, const struct vring_burst *b, unsigned int n)
 {
-	uint16_t mask = (uint16_t)(r->size - 1), next = r->next;
+	struct vring_used_elem *used = r->used->ring;
+	const uint32_t mask = r->size - 1u;
+	uint32_t next = r->next;
 
-	for (unsigned int i = 0; i < n; i++)
-		r->used->ring[next++ & mask] = (struct vring_used_elem){
-			.id = b->chain[i].id,
-			.len = b->chain[i].used_len,
-		};
+	for (const struct vring_chain *c = b->chain; c < b->chain + n; c++) {
+		struct vring_used_elem *u = &used[next++ & mask];
+
+		u->id = c->id;
+		u->len = c->used_len;
+	}
 	/* Pairs with the guest's acquire, before it reads the entries and what they gave back. */
-	__atomic_store_n(&r->used->idx, next, __ATOMIC_RELEASE);
-	r->next = next;
+	r->next = (uint16_t)next;
+	__atomic_store_n(&r->used->idx, r->next, __ATOMIC_RELEASE);
 	if (r->inflight_split)
-		__atomic_store_n(&r->inflight_split->used_idx, next, __ATOMIC_RELEASE);
+		__atomic_store_n(&r->inflight_split->used_idx, r->next, __ATOMIC_RELEASE);
 }
 
 bool vring_split_wanted(const struct vring_dev *r)
