@@ -85,19 +85,19 @@ static void send_count(struct worker *w, struct port *p, uint16_t n, uint16_t se
 static void frames_send_by(
 	struct worker *w, struct port *p, uint16_t queue, struct rte_mbuf **m, uint16_t n)
 {
-	uint32_t bytes[PORT_BURST];
-	uint64_t sum = 0;
+	uint32_t bytes[PORT_BURST + 1]; /* of those before: they are gone when we know how many */
+	uint32_t sum = 0;
 	uint16_t sent;
 
-	for (uint16_t i = 0; i < n; i++)
-		bytes[i] = m[i]->pkt_len;
+	bytes[0] = 0;
+	for (uint16_t i = 0; i < n; i++) {
+		sum += m[i]->pkt_len;
+		bytes[i + 1] = sum;
+	}
 	queue_lock(w, p, queue);
 	sent = p->ops->tx(p, queue, m, n);
 	queue_unlock(w, p, queue);
-	for (uint16_t i = 0; i < sent && i < n; i++)
-		/* cppcheck-suppress uninitvar ; the loop above has been as far */
-		sum += bytes[i];
-	send_count(w, p, n, sent, sum);
+	send_count(w, p, n, sent, bytes[sent]);
 }
 
 /* By as many queues as the guest has given us, those of a flow by one. */
@@ -175,7 +175,16 @@ static void frame_send_copy(struct worker *w, struct port *p, struct rte_mbuf *m
 	worker_send_copy(w, p, m);
 }
 
-static inline void stage_add(struct worker *w, struct port *p, struct rte_mbuf *m)
+/* @wp, which is @p's, is listed. */
+static inline void stage_put(
+	struct worker *w, struct port *p, struct worker_port *wp, struct rte_mbuf *m)
+{
+	wp->stage[wp->staged++] = m;
+	if (wp->staged == PORT_BURST)
+		stage_flush(w, p);
+}
+
+static void stage_add(struct worker *w, struct port *p, struct rte_mbuf *m)
 {
 	struct worker_port *wp = &w->ports[p->no];
 
@@ -183,9 +192,7 @@ static inline void stage_add(struct worker *w, struct port *p, struct rte_mbuf *
 		wp->listed = true;
 		w->touched[w->nr_touched++] = p;
 	}
-	wp->stage[wp->staged++] = m;
-	if (wp->staged == PORT_BURST)
-		stage_flush(w, p);
+	stage_put(w, p, wp, m);
 }
 
 /* Both change the frame in place; it is ours alone. */
@@ -335,7 +342,12 @@ static void frame_make_whole(
 	rte_pktmbuf_free(m);
 }
 
-static void frame_do(struct worker *w, struct port *in, struct rte_mbuf *m, const struct verdict *v)
+/*
+ * Whatever becomes of @m. Returns the port that frames with this verdict go to as they are, but for what
+ * they need of it; or NULL.
+ */
+static __attribute__((noinline)) struct port *frame_do(
+	struct worker *w, struct port *in, struct rte_mbuf *m, const struct verdict *v)
 {
 	bool tagged = v->tagged, form;
 	struct port *out;
@@ -345,7 +357,7 @@ static void frame_do(struct worker *w, struct port *in, struct rte_mbuf *m, cons
 
 		worker_drop(w, at ? at : in, v->reason, 1);
 		rte_pktmbuf_free(m);
-		return;
+		return NULL;
 	}
 	if (v->priority_tag) {
 		tag_remove(m);
@@ -353,19 +365,20 @@ static void frame_do(struct worker *w, struct port *in, struct rte_mbuf *m, cons
 	}
 	if (v->kind == VERDICT_FLOOD) {
 		frame_flood(w, in, m, v, tagged);
-		return;
+		return NULL;
 	}
 	out = w->dp->by_no[v->port];
 	form = forward_egress_tagged(w->dp->fw, v->port, v->vlan);
 	if (!out || !tag_convert(m, tagged, form, v->vlan)) {
 		worker_drop(w, in, DROP_NO_MEMORY, 1);
 		rte_pktmbuf_free(m);
-		return;
+		return NULL;
 	}
 	if (mbuf_needs(m) & ~out->takes)
 		frame_make_whole(w, in, out, m);
 	else
 		stage_add(w, out, m);
+	return v->priority_tag || tagged != form ? NULL : out;
 }
 
 void worker_frames(struct worker *w, struct port *in, struct rte_mbuf **m, uint16_t n)
@@ -373,10 +386,10 @@ void worker_frames(struct worker *w, struct port *in, struct rte_mbuf **m, uint1
 	struct port_counters *c = &w->ports[in->no].counters;
 	struct forward_frame frames[PORT_BURST];
 	struct verdict v[PORT_BURST];
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, way = VERDICT_NO_WAY;
+	struct worker_port *to = NULL;
+	struct port *out = NULL;
 
-	for (uint16_t i = 0; i < n; i++)
-		rte_prefetch0(rte_pktmbuf_mtod(m[i], void *));
 	if (__builtin_expect(in->tapped & MIRROR_IN, 0))
 		taps_see(w, in, MIRROR_IN, m, n);
 	for (uint16_t i = 0; i < n; i++) {
@@ -391,8 +404,17 @@ void worker_frames(struct worker *w, struct port *in, struct rte_mbuf **m, uint1
 	counter_add(&c->rx_packets, n);
 	counter_add(&c->rx_bytes, bytes);
 	forward_decide(w->dp->fw, in->no, frames, n, w->now_ns, v);
-	for (uint16_t i = 0; i < n; i++)
-		frame_do(w, in, m[i], &v[i]);
+	for (uint16_t i = 0; i < n; i++) {
+		/* Mostly all go the way of the one before. */
+		if (verdict_way(&v[i]) == way && !mbuf_needs(m[i])) {
+			stage_put(w, out, to, m[i]);
+			continue;
+		}
+		out = frame_do(w, in, m[i], &v[i]);
+		if (out)
+			to = &w->ports[out->no];
+		way = out ? verdict_way(&v[i]) : VERDICT_NO_WAY;
+	}
 }
 
 void worker_flush(struct worker *w)

@@ -38,9 +38,12 @@ void forward_port_init(struct forward_port *p)
 	vlan_port_access(&p->vlan, VLAN_DEFAULT);
 }
 
-static struct verdict drop(enum drop_reason reason, uint16_t port)
+/* What @v says of the frame's tags and VLAN stays: others may have the same header. */
+static void drop(struct verdict *v, enum drop_reason reason, uint16_t port)
 {
-	return (struct verdict){.kind = VERDICT_DROP, .reason = reason, .reason_port = port};
+	v->kind = VERDICT_DROP;
+	v->reason = reason;
+	v->reason_port = port;
 }
 
 static inline bool meter_pass(
@@ -56,23 +59,24 @@ static inline bool frame_admit(const struct forward *fw, struct forward_port *p,
 	enum drop_reason reason;
 	uint16_t vid = 0;
 
+	*v = (struct verdict){0};
 	if (frame_parse(ff->bytes, ff->header_len, f) < 0) {
-		*v = drop(DROP_RUNT, in);
+		drop(v, DROP_RUNT, in);
 		return false;
 	}
 	if (frame_cast(f->src) != FRAME_UNICAST || !f->src) {
-		*v = drop(DROP_BAD_SOURCE, in);
+		drop(v, DROP_BAD_SOURCE, in);
 		return false;
 	}
 	switch (vlan_ingress(&p->vlan, f, &vid)) {
 	case VLAN_OK: break;
 	case VLAN_NOT_ALLOWED:
-		*v = drop(p->reserved ? DROP_MIRROR_PORT : DROP_VLAN, in);
+		drop(v, p->reserved ? DROP_MIRROR_PORT : DROP_VLAN, in);
 		return false;
-	case VLAN_TAGGED_ON_ACCESS: *v = drop(DROP_TAGGED, in); return false;
+	case VLAN_TAGGED_ON_ACCESS: drop(v, DROP_TAGGED, in); return false;
 	}
 	if (frame_reserved(f->dst)) {
-		*v = drop(DROP_RESERVED, in);
+		drop(v, DROP_RESERVED, in);
 		return false;
 	}
 	/*
@@ -81,18 +85,18 @@ static inline bool frame_admit(const struct forward *fw, struct forward_port *p,
 	 */
 	if (__builtin_expect(frame_type_is_tag(f->type), 0) &&
 		(!f->vid || guard_active(&p->guard))) {
-		*v = drop(DROP_NESTED_TAG, in);
+		drop(v, DROP_NESTED_TAG, in);
 		return false;
 	}
 	if (guard_active(&p->guard) &&
 		guard_check(&p->guard, f, ff->bytes, ff->header_len, &reason) < 0) {
-		*v = drop(reason, in);
+		drop(v, reason, in);
 		return false;
 	}
 	/* A frame to be cut up later may be longer than the bucket, which it then empties. */
 	if (!meter_pass(fw, &p->police, ff->len < p->police.burst ? ff->len : p->police.burst,
 		    now_ns)) {
-		*v = drop(DROP_POLICED, in);
+		drop(v, DROP_POLICED, in);
 		return false;
 	}
 	v->vlan = vid;
@@ -111,15 +115,15 @@ static void flood_decide(const struct forward *fw, struct forward_port *p, uint1
 	switch (cast) {
 	case FRAME_UNICAST:
 		if (!meter_pass(fw, &p->storm_unknown, 1, now_ns))
-			*v = drop(DROP_STORM_UNKNOWN, in);
+			drop(v, DROP_STORM_UNKNOWN, in);
 		break;
 	case FRAME_BROADCAST:
 		if (!meter_pass(fw, &p->storm_broadcast, 1, now_ns))
-			*v = drop(DROP_STORM_BROADCAST, in);
+			drop(v, DROP_STORM_BROADCAST, in);
 		break;
 	case FRAME_MULTICAST:
 		if (!meter_pass(fw, &p->storm_multicast, 1, now_ns))
-			*v = drop(DROP_STORM_MULTICAST, in);
+			drop(v, DROP_STORM_MULTICAST, in);
 		break;
 	}
 }
@@ -130,7 +134,7 @@ static void group_decide(struct forward *fw, uint16_t in, const struct frame *f,
 {
 	v->only = snoop_frame(fw->snoop, in, v->vlan, f, ff->bytes, ff->header_len, now_s);
 	if (v->only && port_set_empty(v->only))
-		*v = drop(DROP_NO_MEMBER, in);
+		drop(v, DROP_NO_MEMBER, in);
 }
 
 /* To a known address, on port @out. */
@@ -140,70 +144,100 @@ static void unicast_decide(
 	const struct forward_port *from = &fw->ports[in], *to = &fw->ports[out];
 
 	if (out == in)
-		*v = drop(DROP_SAME_PORT, in);
+		drop(v, DROP_SAME_PORT, in);
 	else if (from->isolated && to->isolated)
-		*v = drop(DROP_ISOLATED, in);
+		drop(v, DROP_ISOLATED, in);
 	/* A static entry may name a VLAN the port has since left. */
 	else if (!vlan_port_has(&to->vlan, v->vlan))
-		*v = drop(to->reserved ? DROP_MIRROR_PORT : DROP_VLAN, out);
+		drop(v, to->reserved ? DROP_MIRROR_PORT : DROP_VLAN, out);
 	else if (__builtin_expect(v->nested, 0) && !forward_egress_tagged(fw, out, v->vlan))
-		*v = drop(DROP_NESTED_TAG, in);
+		drop(v, DROP_NESTED_TAG, in);
 	else if (!forward_fits(fw, out, len, v->tagged))
-		*v = drop(DROP_OVERSIZE, out);
+		drop(v, DROP_OVERSIZE, out);
 	else {
 		v->kind = VERDICT_PORT;
 		v->port = out;
 	}
 }
 
-/* Do two frames, both of FRAME_HEADER bytes at least, begin with the same addresses and type? */
-static inline bool header_equal(const uint8_t *a, const uint8_t *b)
-{
-	uint64_t a0, a1, b0, b1;
+/* The addresses and type of a frame, to compare. */
+struct head {
+	uint64_t first, last;
+};
 
-	memcpy(&a0, a, 8);
-	memcpy(&b0, b, 8);
-	memcpy(&a1, a + FRAME_HEADER - 8, 8);
-	memcpy(&b1, b + FRAME_HEADER - 8, 8);
-	return !((a0 ^ b0) | (a1 ^ b1));
+/* @bytes are FRAME_HEADER at least. */
+static inline struct head head_read(const uint8_t *bytes)
+{
+	struct head h;
+
+	memcpy(&h.first, bytes, 8);
+	memcpy(&h.last, bytes + FRAME_HEADER - 8, 8);
+	return h;
 }
 
-struct place {
+static inline bool head_equal(struct head a, struct head b)
+{
+	return !((a.first ^ b.first) | (a.last ^ b.last));
+}
+
+/* A header, its addresses as keys, and where the table has them. */
+struct admitted {
+	struct frame f;
 	uint64_t src, dst;
+	uint64_t src_at, dst_at;
 };
 
 /*
  * Read all headers and ask for the memory of their addresses. @like[i]: the frame whose header this
- * one has, which is parsed; itself when it has its own; n when it is not admitted. @at: where the table
- * has its addresses.
+ * one has, of which alone there are @admitted[] and @ret[]; itself when it has its own; n when it is not
+ * admitted.
  */
 static void batch_admit(struct forward *fw, uint16_t in, const struct forward_frame *frames,
-	unsigned int n, uint64_t now_ns, struct frame *parsed, struct place *at, uint8_t *like,
+	unsigned int n, uint64_t now_ns, struct admitted *admitted, uint8_t *like,
 	struct verdict *ret)
 {
 	struct forward_port *p = &fw->ports[in];
 	/* Neither the rest of a frame nor its length is looked at. */
 	bool plain = !guard_active(&p->guard) && !p->police.rate;
+	struct head last_head = {0};
 	unsigned int last = n;
 
 	for (unsigned int i = 0; i < n; i++) {
-		struct frame *f = &parsed[i];
+		struct admitted *a = &admitted[i];
 
 		if (last < n && frames[i].header_len >= FRAME_HEADER &&
-			header_equal(frames[i].bytes, frames[last].bytes)) {
+			head_equal(head_read(frames[i].bytes), last_head)) {
 			like[i] = (uint8_t)last;
-			ret[i] = ret[last];
 			continue;
 		}
 		like[i] = (uint8_t)n;
-		if (!frame_admit(fw, p, in, &frames[i], now_ns, f, &ret[i]))
+		if (!frame_admit(fw, p, in, &frames[i], now_ns, &a->f, &ret[i]))
 			continue;
 		like[i] = (uint8_t)i;
-		if (plain && !f->tagged)
+		if (plain && !a->f.tagged) {
 			last = i;
-		at[i].src = fdb_prefetch(fw->fdb, fdb_key(f->src, ret[i].vlan));
-		at[i].dst = fdb_prefetch(fw->fdb, fdb_key(f->dst, ret[i].vlan));
+			last_head = head_read(frames[i].bytes);
+		}
+		a->src = fdb_key(a->f.src, ret[i].vlan);
+		a->dst = fdb_key(a->f.dst, ret[i].vlan);
+		a->src_at = fdb_prefetch(fw->fdb, a->src);
+		a->dst_at = fdb_prefetch(fw->fdb, a->dst);
 	}
+}
+
+/*
+ * The frames behind the first, of @n, that have its header and length go where @v, its verdict, says.
+ * Returns how many.
+ */
+static inline unsigned int run_decide(
+	const struct forward_frame *frames, const uint8_t *like, unsigned int n, struct verdict *v)
+{
+	const struct verdict first = *v;
+	unsigned int i = 1;
+
+	for (; i < n && like[i] == like[0] && frames[i].wire_len == frames[0].wire_len; i++)
+		v[i] = first;
+	return i - 1;
 }
 
 void forward_decide(struct forward *fw, uint16_t in, const struct forward_frame *frames,
@@ -212,57 +246,47 @@ void forward_decide(struct forward *fw, uint16_t in, const struct forward_frame 
 	struct forward_port *p = &fw->ports[in];
 	uint32_t now_s = (uint32_t)(now_ns / 1000000000u);
 	uint64_t last_src = 0, last_dst = 0;
-	struct frame parsed[FORWARD_BATCH_MAX];
+	struct admitted admitted[FORWARD_BATCH_MAX];
 	uint16_t last_out = FDB_NO_PORT;
-	struct place at[FORWARD_BATCH_MAX];
 	uint8_t like[FORWARD_BATCH_MAX];
-	unsigned int changed = 0; /* the frame that last changed the table */
 
-	batch_admit(fw, in, frames, n, now_ns, parsed, at, like, ret);
+	batch_admit(fw, in, frames, n, now_ns, admitted, like, ret);
 	for (unsigned int i = 0; i < n; i++) {
+		const struct admitted *a = &admitted[like[i]];
 		struct verdict *v = &ret[i];
-		const struct frame *f;
-		uint64_t src, dst;
 
 		if (like[i] == n)
 			continue;
-		/* Neighbours in a batch mostly belong to one conversation. */
-		if (like[i] < i && like[i] >= changed && ret[like[i]].kind == VERDICT_PORT &&
-			frames[i].wire_len == frames[like[i]].wire_len) {
-			v->kind = VERDICT_PORT;
-			v->port = ret[like[i]].port;
-			continue;
-		}
-		f = &parsed[like[i]];
-		src = fdb_key(f->src, v->vlan);
-		dst = fdb_key(f->dst, v->vlan);
-		if (src != last_src && !p->no_learning) {
-			enum fdb_learned what =
-				fdb_learn_at(fw->fdb, src, at[like[i]].src, in, now_s);
+		if (like[i] < i)
+			*v = ret[like[i]];
+		if (a->src != last_src && !p->no_learning) {
+			enum fdb_learned what = fdb_learn_at(fw->fdb, a->src, a->src_at, in, now_s);
 
 			if (what == FDB_REFUSED) {
-				*v = drop(DROP_STATIC_MAC, in);
+				drop(v, DROP_STATIC_MAC, in);
 				continue;
 			}
-			if (what != FDB_KNOWN)
-				changed = i;
-			last_src = src;
+			last_src = a->src;
 			last_dst = 0; /* what was learned may have pushed it out */
 		}
-		if (frame_cast(f->dst) != FRAME_UNICAST) {
-			flood_decide(fw, p, in, frame_cast(f->dst), now_ns, v);
+		if (frame_cast(a->f.dst) != FRAME_UNICAST) {
+			flood_decide(fw, p, in, frame_cast(a->f.dst), now_ns, v);
 			if (fw->snoop && v->kind == VERDICT_FLOOD && v->cast == FRAME_MULTICAST)
-				group_decide(fw, in, f, &frames[i], now_s, v);
+				group_decide(fw, in, &a->f, &frames[i], now_s, v);
 			continue;
 		}
-		if (dst != last_dst) {
-			last_out = fdb_lookup_at(fw->fdb, dst, at[like[i]].dst);
-			last_dst = dst;
+		if (a->dst != last_dst) {
+			last_out = fdb_lookup_at(fw->fdb, a->dst, a->dst_at);
+			last_dst = a->dst;
 		}
-		if (last_out == FDB_NO_PORT)
+		if (last_out == FDB_NO_PORT) {
 			flood_decide(fw, p, in, FRAME_UNICAST, now_ns, v);
-		else
-			unicast_decide(fw, in, last_out, frames[i].wire_len, v);
+			continue;
+		}
+		unicast_decide(fw, in, last_out, frames[i].wire_len, v);
+		/* Neighbours in a batch mostly belong to one conversation. */
+		if (v->kind == VERDICT_PORT)
+			i += run_decide(&frames[i], &like[i], n - i, v);
 	}
 }
 

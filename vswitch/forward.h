@@ -10,7 +10,9 @@
 #define VIADUCT_VSWITCH_FORWARD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "vswitch/counters.h"
 #include "vswitch/fdb.h"
@@ -39,20 +41,37 @@ struct forward_port {
 
 enum verdict_kind { VERDICT_PORT, VERDICT_FLOOD, VERDICT_DROP };
 
+/* Up to @reason_port it says which way a frame goes, see verdict_way(). */
 struct verdict {
-	enum verdict_kind kind;
+	uint8_t kind;      /* enum verdict_kind */
+	bool tagged;       /* as it came in; see forward_egress_tagged() */
+	bool nested;       /* there is another tag: the first is never taken off */
+	bool priority_tag; /* its tag names no VLAN: take it off first */
+	uint16_t vlan;
 	union {
-		uint16_t port;           /* VERDICT_PORT */
-		enum frame_cast cast;    /* VERDICT_FLOOD; FRAME_UNICAST = unknown */
-		enum drop_reason reason; /* VERDICT_DROP; counted at @reason_port */
+		uint16_t port;   /* VERDICT_PORT */
+		uint16_t cast;   /* VERDICT_FLOOD: enum frame_cast; FRAME_UNICAST = unknown */
+		uint16_t reason; /* VERDICT_DROP: enum drop_reason; counted at @reason_port */
 	};
 	uint16_t reason_port;
-	uint16_t vlan;
 	const struct port_set *only; /* VERDICT_FLOOD: no others; NULL = any */
-	bool tagged;                 /* as it came in; see forward_egress_tagged() */
-	bool nested;                 /* there is another tag: the first is never taken off */
-	bool priority_tag;           /* its tag names no VLAN: take it off first */
 };
+
+_Static_assert(offsetof(struct verdict, reason_port) == sizeof(uint64_t), "a way is one word");
+
+/*
+ * The same number of two frames with VERDICT_PORT: whatever is done to the one because of where it goes
+ * is to be done to the other. Never VERDICT_NO_WAY.
+ */
+static inline uint64_t verdict_way(const struct verdict *v)
+{
+	uint64_t way;
+
+	memcpy(&way, v, sizeof(way));
+	return way;
+}
+
+#define VERDICT_NO_WAY UINT64_MAX /* no such kind */
 
 struct forward_frame {
 	const uint8_t *bytes; /* the first @header_len of it */
