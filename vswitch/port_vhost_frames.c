@@ -256,6 +256,22 @@ static inline void header_fill(const struct rte_mbuf *m, uint16_t chains, uint8_
 	header[11] = (uint8_t)(chains >> 8);
 }
 
+/* The header of a frame in one chain, @len bytes of it. */
+static inline void header_put(const struct rte_mbuf *m, uint8_t *to, uint32_t len)
+{
+	static const uint8_t plain[HEADER_MAX] = {[10] = 1};
+	uint8_t header[HEADER_MAX];
+
+	if (unlikely(m->ol_flags & MBUF_OFFLOAD)) {
+		header_fill(m, 1, header);
+		memcpy(to, header, len);
+	} else if (likely(len == HEADER_MAX)) {
+		memcpy(to, plain, HEADER_MAX);
+	} else {
+		memcpy(to, plain, 10);
+	}
+}
+
 /*
  * @m into the chains of @b from *@k on, which is moved behind them. Returns 0, -EAGAIN (not enough
  * chains) or -EMSGSIZE (does not fit a chain).
@@ -296,22 +312,18 @@ static __attribute__((noinline)) int frame_scatter(const struct vring_dev *r, st
 }
 
 static inline bool frame_put(
-	const struct vring_dev *r, struct vring_burst *b, unsigned int k, const struct rte_mbuf *m)
+	uint32_t header, struct vring_burst *b, unsigned int k, const struct rte_mbuf *m)
 {
 	struct vring_chain *c = &b->chain[k];
-	uint32_t need = m->pkt_len + r->header;
-	uint8_t header[HEADER_MAX], *to;
+	uint32_t len = m->pkt_len;
+	uint8_t *to;
 
-	if (unlikely(k >= b->n || c->nr_segs != 1 || c->len < need || m->nb_segs != 1))
+	if (unlikely(k >= b->n || c->nr_segs != 1 || c->len < len + header || m->nb_segs != 1))
 		return false;
 	to = b->seg[c->seg].hva;
-	header_fill(m, 1, header);
-	if (likely(r->header == HEADER_MAX))
-		memcpy(to, header, HEADER_MAX);
-	else
-		memcpy(to, header, 10);
-	bytes_copy(to + r->header, rte_pktmbuf_mtod(m, const uint8_t *), m->pkt_len);
-	c->used_len = need;
+	header_put(m, to, header);
+	bytes_copy(to + header, rte_pktmbuf_mtod(m, const uint8_t *), len);
+	c->used_len = len + header;
 	return true;
 }
 
@@ -320,6 +332,7 @@ static uint16_t frames_send(
 	struct port *p, struct vring_dev *r, struct rte_mbuf *const *m, uint16_t n)
 {
 	bool mergeable = r->features >> VIRTIO_NET_F_MRG_RXBUF & 1;
+	const uint32_t header = r->header;
 	unsigned int want = n;
 	struct vring_burst b;
 	uint16_t done = 0;
@@ -329,7 +342,7 @@ static uint16_t frames_send(
 		int why = chains ? 0 : -ENOBUFS;
 
 		while (!why && done < n) {
-			if (likely(frame_put(r, &b, k, m[done])))
+			if (likely(frame_put(header, &b, k, m[done])))
 				k++;
 			else
 				why = frame_scatter(r, &b, &k, mergeable, m[done]);
