@@ -63,7 +63,7 @@ static void op_reset(struct pci_func *f)
 		return;
 	vectors_disarm(a);
 	config_quiesce(a);
-	r = vdev_reset(a->dev, &e);
+	r = vdev_reset(a->dev, true, &e);
 	if (r < 0)
 		log_warn("%s; the guest starts with the device as it was left", e.text);
 	errors_reset(a, r);

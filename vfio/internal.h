@@ -87,10 +87,12 @@ struct ioas_ops {
 	/* The inverse; closes the fd. */
 	void (*detach)(struct ioas *io, struct attachment *a);
 	/*
-	 * VFIO_DEVICE_PCI_HOT_RESET of the device's slot or bus, in which it is alone; @wait: out the
-	 * lock of another reset, for about a second. 0 or the kernel's errno.
+	 * VFIO_DEVICE_PCI_HOT_RESET of the device's slot or bus, on which are functions of the @n IOMMU
+	 * groups @groups; @wait: out the lock of another reset, for about a second. -EPERM: one of the
+	 * groups is not ours; or the kernel's errno.
 	 */
-	int (*hot_reset)(struct ioas *io, const struct attachment *a, bool wait);
+	int (*hot_reset)(struct ioas *io, const struct attachment *a, const unsigned int *groups,
+		unsigned int n, bool wait);
 	/* *ret is zeroed by the caller, who finishes its list whatever comes back. */
 	int (*info)(struct ioas *io, struct err *e, struct ioas_info *ret);
 	int (*map)(struct ioas *io, const struct ioas_mapping *m);
@@ -105,6 +107,7 @@ struct ioas {
 	bool live;            /* at least one device joined: the kernel has our mappings */
 	bool known;           /* windows and page sizes were read once */
 	unsigned int devices; /* open vdevs */
+	struct vdev *open;    /* the list of them */
 	struct range_list windows;
 	uint64_t page_sizes;
 	struct ioas_resv resv[IOAS_MAX_RESV];
@@ -154,13 +157,14 @@ struct vdev {
 	struct bdf bdf;
 	char name[BDF_STRLEN];
 	struct attachment at;
-	bool can_reset;
-	bool weak_reset; /* the kernel's own reset is one that not every device obeys (reset.c) */
+	/* What VFIO_DEVICE_RESET is: weak means the way through D3hot (reset.c). */
+	enum { VDEV_RESET_NONE, VDEV_RESET_WEAK, VDEV_RESET_GOOD } own_reset;
 	unsigned int n_regions, n_irqs;
 	struct vdev_region regions[VFIO_PCI_NUM_REGIONS];
 	struct vdev_irq irqs[VFIO_PCI_NUM_IRQS];
 	bool armed[VFIO_PCI_NUM_IRQS];
 	struct vdev_mapping *maps;
+	struct vdev *next; /* of ioas.open */
 };
 
 int vdev_regions_read(struct vdev *d, struct err *e);
@@ -168,8 +172,8 @@ int vdev_irqs_read(struct vdev *d, struct err *e);
 void vdev_regions_unmap(struct vdev *d);
 /* The device was just opened, and so reset by the kernel: once more, and better, where needed. */
 int vdev_reset_open(struct vdev *d, const struct sysfs *sysfs, struct err *e);
-/* The reset itself; @wait: out the lock of another one, for about a second. 0 or an errno. */
-int vdev_reset_try(struct vdev *d, bool wait);
+/* vdev_reset() without its words; @wait: out the lock of another one, for about a second. */
+int vdev_reset_try(struct vdev *d, bool all, bool wait);
 
 /*
  * The region that @len bytes of struct vfio_region_info and its capabilities describe. -EPROTO when

@@ -3,8 +3,9 @@
  * Which reset a device gets. VFIO_DEVICE_RESET is whatever the kernel has first in reset_method. For
  * a function without FLR that is the way through D3hot (PCI PM 1.2 §5.4.1), although not every device
  * that says so (No_Soft_Reset clear) forgets its registers on that way: one that does not goes on
- * receiving into the next guest's memory, at the addresses of the last guest's rings. Such a device
- * is reset by its bus instead, when nothing but it is there.
+ * receiving into the next guest's memory, at the addresses of the last guest's rings. Such a device,
+ * and one without any reset of its own (two behind one conventional bridge), is reset by its bus,
+ * when nobody else uses what is there.
  */
 #include <errno.h>
 #include <string.h>
@@ -26,79 +27,148 @@ static bool reset_is_weak(const struct sysfs *s, struct bdf b)
 	return first && !strcmp(first, "pm");
 }
 
-/* Would a reset of the bus meet this function alone? The kernel counts all, whatever their drivers. */
-static bool alone_on_bus(const struct vdev *d)
+#define MAX_MET 64
+
+/* Whom a reset of the bus would meet. */
+struct met {
+	unsigned int groups[MAX_MET]; /* IOMMU groups, each once */
+	unsigned int n;
+	bool open; /* another function that is open here */
+};
+
+static bool is_open(const struct ioas *io, const struct vfio_pci_dependent_device *p)
+{
+	for (const struct vdev *d = io->open; d; d = d->next) {
+		if (d->bdf.domain == p->segment && bdf_rid(d->bdf) == (p->bus << 8 | p->devfn))
+			return true;
+	}
+	return false;
+}
+
+static void group_met(struct met *m, unsigned int group)
+{
+	for (unsigned int i = 0; i < m->n; i++) {
+		if (m->groups[i] == group)
+			return;
+	}
+	m->groups[m->n++] = group;
+}
+
+/*
+ * Asked each time, as a function may have been plugged in. The kernel names all, whatever their
+ * drivers, and later refuses unless every one is bound to vfio-pci and of a group shown to it.
+ * -ENODEV: neither slot nor bus can be reset; -ENOSPC: more than we look at.
+ */
+static int bus_look(const struct vdev *d, struct met *ret)
 {
 	union {
 		struct vfio_pci_hot_reset_info head;
 		uint8_t room[sizeof(struct vfio_pci_hot_reset_info) +
-			     sizeof(struct vfio_pci_dependent_device)];
+			     MAX_MET * sizeof(struct vfio_pci_dependent_device)];
 	} info = {.head.argsz = sizeof(info)};
-	const struct vfio_pci_dependent_device *one = info.head.devices;
-
-	/* -ENOSPC: there are more; -ENODEV: neither its slot nor its bus can be reset. */
-	if (d->sys->ioctl(d->sys->ctx, d->at.fd, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, &info) < 0)
-		return false;
-	return info.head.count == 1 && one->segment == d->bdf.domain &&
-	       (one->bus << 8 | one->devfn) == bdf_rid(d->bdf);
-}
-
-static int reset_by_bus(struct vdev *d, bool wait)
-{
-	/* Asked each time: a function may have been plugged in beside it. */
-	return alone_on_bus(d) ? d->io->ops->hot_reset(d->io, &d->at, wait) : -EBUSY;
-}
-
-int vdev_reset_try(struct vdev *d, bool wait)
-{
+	unsigned int others = 0, open = 0;
 	int r;
 
-	if (d->weak_reset) {
-		r = reset_by_bus(d, wait);
-		if (r >= 0 || r == -EAGAIN)
-			return r;
-		log_debug("%s: reset through D3hot, its bus cannot be reset: %s", d->name,
-			strerror(-r));
+	r = d->sys->ioctl(d->sys->ctx, d->at.fd, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, &info);
+	if (r < 0)
+		return r;
+	if (!info.head.count || info.head.count > MAX_MET || info.head.flags)
+		return -EPROTO;
+	*ret = (struct met){0};
+	for (unsigned int i = 0; i < info.head.count; i++) {
+		const struct vfio_pci_dependent_device *p = &info.head.devices[i];
+		bool self =
+			p->segment == d->bdf.domain && (p->bus << 8 | p->devfn) == bdf_rid(d->bdf);
+
+		others += !self;
+		open += !self && is_open(d->io, p);
+		group_met(ret, p->group_id);
 	}
+	if (others == info.head.count)
+		return -EPROTO;
+	ret->open = open;
+	return 0;
+}
+
+/* -EBUSY: it would meet another one that is in use, and @all does not say that this is as well. */
+static int reset_by_bus(struct vdev *d, bool all, bool wait)
+{
+	struct met m;
+	int r;
+
+	r = bus_look(d, &m);
+	if (r < 0)
+		return r;
+	if (m.open && !all)
+		return -EBUSY;
+	return d->io->ops->hot_reset(d->io, &d->at, m.groups, m.n, wait);
+}
+
+static int reset_own(struct vdev *d, bool wait)
+{
 	if (wait)
 		return ioctl_retry(d->sys, d->at.fd, VFIO_DEVICE_RESET, NULL);
 	return d->sys->ioctl(d->sys->ctx, d->at.fd, VFIO_DEVICE_RESET, NULL);
 }
 
-int vdev_reset(struct vdev *d, struct err *e)
+int vdev_reset_try(struct vdev *d, bool all, bool wait)
 {
 	int r;
 
-	if (!d->can_reset)
-		return err_set(e, EOPNOTSUPP, "%s: it has no function-level reset", d->name);
-	r = vdev_reset_try(d, true);
+	if (d->own_reset == VDEV_RESET_GOOD)
+		return reset_own(d, wait);
+	r = reset_by_bus(d, all, wait);
+	if (r >= 0 || r == -EAGAIN)
+		return r;
+	log_debug("%s: its bus is not reset: %s", d->name, strerror(-r));
+	return d->own_reset == VDEV_RESET_WEAK ? reset_own(d, wait) : -EOPNOTSUPP;
+}
+
+int vdev_reset(struct vdev *d, bool all, struct err *e)
+{
+	int r = vdev_reset_try(d, all, true);
+
+	if (r == -EOPNOTSUPP && d->own_reset == VDEV_RESET_NONE)
+		return err_set(e, EOPNOTSUPP,
+			"%s: it has no reset of its own, and its bus cannot be reset for it",
+			d->name);
 	if (r == -EAGAIN)
 		return err_set(e, EAGAIN,
 			"%s: not reset: it stayed locked by another reset for a second", d->name);
 	if (r < 0)
-		return err_sys(e, -r, "%s: reset (%s)", d->name,
-			d->weak_reset ? "VFIO_DEVICE_PCI_HOT_RESET and VFIO_DEVICE_RESET"
-				      : "VFIO_DEVICE_RESET");
+		return err_sys(e, -r, "%s: reset (VFIO_DEVICE_RESET)", d->name);
 	return 0;
 }
 
 int vdev_reset_open(struct vdev *d, const struct sysfs *sysfs, struct err *e)
 {
+	struct met m;
+	int r;
+
 	/*
-	 * vfio-pci just did one, as we are the first to open the device, and can_reset is how it says
-	 * that it worked. Another would cost 100 ms (PCIe 5.0 §6.6.2): only where that one is not
-	 * enough.
+	 * vfio-pci just did one, as we are the first to open the device. Another would cost 100 ms
+	 * (PCIe 5.0 §6.6.2): only where that one is not enough.
 	 */
-	d->weak_reset = d->can_reset && reset_is_weak(sysfs, d->bdf);
-	log_debug("%s: %s", d->name,
-		d->weak_reset  ? "is reset by its bus or through D3hot"
-		: d->can_reset ? "can be reset"
-			       : "has no reset");
-	if (!d->weak_reset)
+	if (d->own_reset == VDEV_RESET_GOOD && reset_is_weak(sysfs, d->bdf))
+		d->own_reset = VDEV_RESET_WEAK;
+	if (d->own_reset == VDEV_RESET_GOOD)
 		return 0;
-	if (!alone_on_bus(d))
+	r = bus_look(d, &m);
+	/* Who was opened before on this bus had it reset then. */
+	if (r == 0 && m.open)
+		return 0;
+	if (d->own_reset == VDEV_RESET_WEAK && r < 0)
 		log_info("%s: its one reset is the way through D3hot (reset_method pm), which some "
 			 "devices do not obey: the guest may find it as the last one left it",
 			d->name);
-	return vdev_reset(d, e);
+	r = vdev_reset(d, false, e);
+	return d->own_reset == VDEV_RESET_NONE && r == -EOPNOTSUPP ? 0 : r;
+}
+
+bool vdev_can_reset(const struct vdev *d)
+{
+	struct met m;
+
+	/* Its own group is ours; whether others are is seen when it is tried. */
+	return d->own_reset != VDEV_RESET_NONE || (bus_look(d, &m) == 0 && m.n == 1);
 }

@@ -429,18 +429,33 @@ static void type1_detach(struct ioas *io, struct attachment *a)
 	*a = (struct attachment){.fd = -1};
 }
 
-static int type1_hot_reset(struct ioas *io, const struct attachment *a, bool wait)
+static int group_fd(const struct type1 *t, unsigned int id)
 {
-	union {
-		struct vfio_pci_hot_reset head;
-		uint8_t room[sizeof(struct vfio_pci_hot_reset) + sizeof(int32_t)];
-	} arg = {.head = {.argsz = sizeof(arg), .count = 1}};
+	for (const struct ioas_group *g = t->groups; g; g = g->next) {
+		if (g->id == id)
+			return g->fd;
+	}
+	return -EPERM;
+}
+
+static int type1_hot_reset(struct ioas *io, const struct attachment *a, const unsigned int *groups,
+	unsigned int n, bool wait)
+{
+	const size_t size = sizeof(struct vfio_pci_hot_reset) + n * sizeof(int32_t);
+	_cleanup_free_ struct vfio_pci_hot_reset *arg = calloc(1, size);
 	int r;
 
-	/* Shows the kernel that every device the reset meets is ours. */
-	arg.head.group_fds[0] = a->group->fd;
-	r = wait ? ioctl_retry(io->sys, a->fd, VFIO_DEVICE_PCI_HOT_RESET, &arg)
-		 : io->sys->ioctl(io->sys->ctx, a->fd, VFIO_DEVICE_PCI_HOT_RESET, &arg);
+	if (!arg)
+		return -ENOMEM;
+	arg->argsz = (uint32_t)size;
+	arg->count = n;
+	for (unsigned int i = 0; i < n; i++) {
+		arg->group_fds[i] = group_fd(type1_of(io), groups[i]);
+		if (arg->group_fds[i] < 0)
+			return arg->group_fds[i];
+	}
+	r = wait ? ioctl_retry(io->sys, a->fd, VFIO_DEVICE_PCI_HOT_RESET, arg)
+		 : io->sys->ioctl(io->sys->ctx, a->fd, VFIO_DEVICE_PCI_HOT_RESET, arg);
 	return r < 0 ? r : 0;
 }
 

@@ -20,7 +20,7 @@ static int device_info(struct vdev *d, struct err *e)
 	if (info.num_regions <= VFIO_PCI_CONFIG_REGION_INDEX)
 		return err_set(e, EPROTO, "%s: the kernel gives it %u regions, no config space",
 			d->name, info.num_regions);
-	d->can_reset = info.flags & VFIO_DEVICE_FLAGS_RESET;
+	d->own_reset = info.flags & VFIO_DEVICE_FLAGS_RESET ? VDEV_RESET_GOOD : VDEV_RESET_NONE;
 	/* Those above are the vendor's own; nobody here knows what they are. */
 	d->n_regions =
 		info.num_regions < VFIO_PCI_NUM_REGIONS ? info.num_regions : VFIO_PCI_NUM_REGIONS;
@@ -44,6 +44,8 @@ int vdev_open(struct ioas *io, const struct sysfs *sysfs, struct bdf b,
 		return err_sys(e, ENOMEM, "%s", req.name);
 	*d = (struct vdev){.io = io, .sys = io->sys, .bdf = b, .at.fd = -1};
 	bdf_format(b, d->name);
+	d->next = io->open;
+	io->open = d;
 	io->devices++;
 	r = io->ops->attach(io, &req, e, &d->at);
 	if (r < 0)
@@ -71,6 +73,7 @@ fail:
 static void vdev_end(struct vdev *d, bool wanted)
 {
 	struct err e = {0};
+	struct vdev **p;
 
 	if (!d)
 		return;
@@ -80,13 +83,16 @@ static void vdev_end(struct vdev *d, bool wanted)
 				log_debug("close: %s", e.text);
 		}
 		/* The kernel resets at close too, but gives up when someone holds the lock. */
-		if (d->can_reset && wanted)
-			vdev_reset_try(d, false);
-		else if (d->can_reset && vdev_reset(d, &e) < 0)
+		if (wanted)
+			vdev_reset_try(d, false, false);
+		else if (vdev_reset(d, false, &e) < 0)
 			log_debug("close: %s", e.text);
 		vdev_regions_unmap(d);
 		d->io->ops->detach(d->io, &d->at);
 	}
+	for (p = &d->io->open; *p != d;)
+		p = &(*p)->next;
+	*p = d->next;
 	d->io->devices--;
 	free(d);
 }
@@ -109,9 +115,4 @@ struct bdf vdev_bdf(const struct vdev *d)
 int vdev_fd(const struct vdev *d)
 {
 	return d->at.fd;
-}
-
-bool vdev_can_reset(const struct vdev *d)
-{
-	return d->can_reset;
 }

@@ -150,7 +150,10 @@ void vdev_close_wanted(struct vdev *d);
 struct bdf vdev_bdf(const struct vdev *d);
 /* The device fd, borrowed. */
 int vdev_fd(const struct vdev *d);
-/* Is there a way to reset it? Then it was reset by vdev_open() and will be by vdev_close(). */
+/*
+ * Is there a way to reset it? Then vdev_open() did it and vdev_close() will, though those that can
+ * only be reset together are by the first opened and the last closed.
+ */
 bool vdev_can_reset(const struct vdev *d);
 
 /* One part of a region that may be mmapped. */
@@ -230,11 +233,13 @@ int vdev_irq_unmask_fd(struct vdev *d, int fd, struct err *e);
 int vdev_irq_mask(struct vdev *d, unsigned int index, bool mask, struct err *e);
 
 /*
- * Reset @d and nothing else: by what the kernel has first for it (FLR and so on), or, where that is
- * only the way through D3hot, which not every device obeys, by its bus if it is alone there. Its
- * interrupts are disarmed before, by the caller. -EOPNOTSUPP: this device has none; -EAGAIN: someone
- * else kept resetting it for a second; others as the kernel gives them.
+ * Reset @d: by what the kernel has first for it (FLR and so on), or by its bus where it has nothing,
+ * or only the way through D3hot, which not every device obeys. The bus may have more functions that
+ * are open in the same address space: they are met only when @all says that they are being reset as
+ * well; elsewhere open ones never are. The caller disarms interrupts before. With the lock under
+ * which devices of this address space are opened and closed. -EOPNOTSUPP: there is no way; -EAGAIN:
+ * someone else kept resetting it for a second; others as the kernel gives them.
  */
-int vdev_reset(struct vdev *d, struct err *e);
+int vdev_reset(struct vdev *d, bool all, struct err *e);
 
 #endif

@@ -10,6 +10,7 @@ lab_options=(--nic igb --bridged 2 --no-acs)
 in_lab "${lab_options[@]}"
 
 info=$build/vfio/viaduct-vdev-info
+probe=$build/tests/e2e/vfio-probe
 a=$(by_driver e1000 1) b=$(by_driver e1000 2)
 pf=$(by_driver igb)
 echo "igb $pf, bridged $a $b, groups $(group_of "$pf") $(group_of "$a") $(group_of "$b")"
@@ -43,6 +44,12 @@ ok "isolate has no one who blocks, but warns" says WARN
 ok "the other NIC is still named" says "$b"
 run "$info" "$a"
 ok "the kernel agrees" exits 0
+# Neither has a reset of its own: their bus has one, which meets both.
+run "$probe" leave "$a"
+ok "a process dies with a NIC's receive ring programmed" says "ok: its receive ring is programmed"
+run "$probe" fresh "$a"
+echo "$said"
+ok "the next finds the NIC reset" exits 0
 vf release "$a"
 vf release "$b"
 ok "both have their driver back" eval 'driver_is "$a" e1000 && driver_is "$b" e1000'

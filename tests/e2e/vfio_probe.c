@@ -166,7 +166,7 @@ static void probe_regions(struct probe *p, struct vdev *d)
 	check(p, vdev_read(d, 0, 8, &status, 4) == 0 && bar[2] == status,
 		"its status register reads the same through the fd and the mapping");
 	vdev_region_munmap(d, hva, r.size);
-	check(p, vdev_reset(d, &p->e) == 0, "it is reset");
+	check(p, vdev_reset(d, true, &p->e) == 0, "it is reset");
 }
 
 static void probe_use(struct probe *p, const char *a, const char *b)
@@ -233,7 +233,7 @@ static void probe_fresh(struct probe *p, const char *a)
 	vdev_write(d, VFIO_PCI_CONFIG_REGION_INDEX, 4, &cmd, 2);
 	check(p, ring(d) == 0, "who was killed left no receive ring in it");
 	ring_program(p, d);
-	check(p, vdev_reset(d, &p->e) == 0 && ring(d) == 0, "a reset forgets the ring");
+	check(p, vdev_reset(d, true, &p->e) == 0 && ring(d) == 0, "a reset forgets the ring");
 	vdev_close(ring_program(p, d));
 	d = open_one(p, a);
 	vdev_write(d, VFIO_PCI_CONFIG_REGION_INDEX, 4, &cmd, 2);

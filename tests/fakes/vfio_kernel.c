@@ -246,41 +246,71 @@ static int irqs_set(struct fk_device *d, const struct vfio_irq_set *s)
 	return 0;
 }
 
-/* As vfio_pci_ioctl_get_pci_hot_reset_info(), whose list has every function of the bus. */
-static int hot_reset_info(const struct fk_device *d, struct vfio_pci_hot_reset_info *i)
+static bool same_bus(const struct fk_device *a, const struct fk_device *b)
 {
-	struct vfio_pci_dependent_device one = {.group_id = d->group};
-	unsigned int domain, bus, dev, fn;
+	return a->bdf && b->bdf && !strncmp(a->bdf, b->bdf, strlen("0000:00:"));
+}
+
+/* As vfio_pci_ioctl_get_pci_hot_reset_info(), whose list has every function of the bus. */
+static int hot_reset_info(
+	const struct vfio_kernel *k, const struct fk_device *d, struct vfio_pci_hot_reset_info *i)
+{
+	struct vfio_pci_dependent_device one;
+	unsigned int domain, bus, dev, fn, n = 0;
 
 	if (d->root_bus)
 		return -ENODEV;
-	sscanf(d->bdf, "%x:%x:%x.%x", &domain, &bus, &dev, &fn);
-	one.segment = (uint16_t)domain;
-	one.bus = (uint8_t)bus;
-	i->count = d->neighbours + 1;
+	i->count = d->neighbours;
+	for (int o = 0; o < FK_DEVICES; o++)
+		i->count += same_bus(d, &k->devices[o]);
 	if (i->argsz < sizeof(*i) + i->count * sizeof(one))
 		return -ENOSPC;
-	one.devfn = (uint8_t)(dev << 3 | fn);
-	i->devices[0] = one;
+	for (int o = 0; o < FK_DEVICES; o++) {
+		if (!same_bus(d, &k->devices[o]))
+			continue;
+		sscanf(k->devices[o].bdf, "%x:%x:%x.%x", &domain, &bus, &dev, &fn);
+		one = (struct vfio_pci_dependent_device){k->devices[o].group, (uint16_t)domain,
+			(uint8_t)bus, (uint8_t)(dev << 3 | fn)};
+		i->devices[n++] = one;
+	}
+	for (; n < i->count; n++) {
+		one.devfn ^= 1;
+		i->devices[n] = one;
+	}
+	switch (d->met) {
+	case FK_HONEST: break;
+	case FK_NOBODY: i->count = 0; break;
+	case FK_FLAGS: i->flags = 1u << 31; break;
+	case FK_ENDLESS: i->count = UINT32_MAX; break;
+	case FK_NOT_ITSELF: i->devices[0].bus ^= 0xff; break;
+	}
 	return 0;
 }
 
 /* As vfio_pci_ioctl_pci_hot_reset(): who asks shows the groups of all that it meets. */
 static int hot_reset(
-	const struct vfio_kernel *k, struct fk_device *d, const struct vfio_pci_hot_reset *h)
+	struct vfio_kernel *k, const struct fk_device *d, const struct vfio_pci_hot_reset *h)
 {
-	int fd;
-
 	if (d->root_bus)
 		return -ENODEV;
-	if (h->argsz < sizeof(*h) + sizeof(int32_t) || h->flags || h->count != 1 || d->neighbours)
+	if (h->argsz < sizeof(*h) + h->count * sizeof(int32_t) || h->flags || !h->count ||
+		h->count > FK_DEVICES || d->neighbours)
 		return -EINVAL;
-	fd = h->group_fds[0] - FIRST_FD;
-	if (fd < 0 || fd >= FK_FDS || k->fds[fd].kind != FK_GROUP)
-		return -EBADF;
-	if (k->groups[k->fds[fd].index].id != d->group)
-		return -EINVAL;
-	d->hot_resets++;
+	for (int o = 0; o < FK_DEVICES; o++) {
+		bool shown = false;
+
+		for (unsigned int i = 0; i < h->count; i++) {
+			int fd = h->group_fds[i] - FIRST_FD;
+
+			if (fd < 0 || fd >= FK_FDS || k->fds[fd].kind != FK_GROUP)
+				return -EBADF;
+			shown |= k->groups[k->fds[fd].index].id == k->devices[o].group;
+		}
+		if (same_bus(d, &k->devices[o]) && !shown)
+			return -EINVAL;
+	}
+	for (int o = 0; o < FK_DEVICES; o++)
+		k->devices[o].hot_resets += same_bus(d, &k->devices[o]);
 	return 0;
 }
 
@@ -310,7 +340,7 @@ static int device_ioctl(struct vfio_kernel *k, struct fk_device *d, unsigned lon
 		return 0;
 	case VFIO_DEVICE_SET_IRQS: return irqs_set(d, arg);
 	case VFIO_DEVICE_RESET: d->resets++; return 0;
-	case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: return hot_reset_info(d, arg);
+	case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: return hot_reset_info(k, d, arg);
 	case VFIO_DEVICE_PCI_HOT_RESET: return hot_reset(k, d, arg);
 	}
 	return -ENOTTY;

@@ -41,9 +41,11 @@ struct fk_device {
 	bool masked;
 	unsigned int resets;
 	unsigned int hot_resets;
-	/* What a reset of its bus would meet besides it: functions that the kernel lists before it. */
+	/* Functions on its bus besides those of this host, bound to other drivers. */
 	unsigned int neighbours;
 	bool root_bus; /* no bus reset at all */
+	/* Or lie of whom it would meet. */
+	enum { FK_HONEST, FK_NOBODY, FK_FLAGS, FK_ENDLESS, FK_NOT_ITSELF } met;
 	uint8_t config[4096];
 };
 

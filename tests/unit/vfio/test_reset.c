@@ -66,14 +66,15 @@ START_TEST(vdev_reset_is_refused_without_a_method)
 	struct vdev *d;
 
 	device(VF_A)->flags = VFIO_DEVICE_FLAGS_PCI;
+	device(VF_A)->root_bus = true;
 	d = opened(VF_A);
 	ck_assert(!vdev_can_reset(d));
-	ck_assert_int_eq(vdev_reset(d, &e), -EOPNOTSUPP);
+	ck_assert_int_eq(vdev_reset(d, true, &e), -EOPNOTSUPP);
 	vdev_close(d);
-	ck_assert_uint_eq(device(VF_A)->resets, 0);
+	ck_assert_uint_eq(device(VF_A)->resets + device(VF_A)->hot_resets, 0);
 	d = opened(VF_B);
 	ck_assert_uint_eq(device(VF_B)->resets, 1); /* the kernel's own */
-	ck_assert_int_eq(vdev_reset(d, &e), 0);
+	ck_assert_int_eq(vdev_reset(d, true, &e), 0);
 	ck_assert_uint_eq(device(VF_B)->resets, 2);
 	vdev_close(d);
 	ck_assert_uint_ge(device(VF_B)->resets, 3);
@@ -98,7 +99,7 @@ START_TEST(vdev_reset_waits_out_a_lock_but_not_for_ever)
 	w.k.fail_name = "RESET";
 	w.k.fail_errno = reset_cases[_i].code;
 	w.k.fail_times = reset_cases[_i].times;
-	ck_assert_int_eq(vdev_reset(d, &e), reset_cases[_i].want);
+	ck_assert_int_eq(vdev_reset(d, true, &e), reset_cases[_i].want);
 	assert_text(reset_cases[_i].text);
 	ck_assert_uint_le(w.k.pauses, 20);
 	vdev_close(d);
@@ -147,7 +148,7 @@ START_TEST(vdev_open_does_not_trust_the_way_through_d3hot)
 	ck_assert_uint_eq(k->hot_resets, method_cases[_i].hot);
 	ck_assert_uint_eq(k->resets, 1 + method_cases[_i].own);
 
-	ck_assert_int_eq(vdev_reset(d, &e), 0);
+	ck_assert_int_eq(vdev_reset(d, true, &e), 0);
 	ck_assert_uint_eq(k->hot_resets, 2 * method_cases[_i].hot);
 	vdev_close(d);
 	ck_assert_uint_eq(k->hot_resets, 3 * method_cases[_i].hot);
@@ -159,15 +160,74 @@ static void weak(void)
 	world_write(&w, "sys/bus/pci/devices/" NIC "/reset_method", "pm bus\n");
 }
 
-START_TEST(a_function_without_any_reset_is_left_alone)
+START_TEST(a_function_without_a_reset_of_its_own_is_reset_by_its_bus)
 {
 	struct vdev *d;
 
-	weak();
 	device(NIC)->flags = VFIO_DEVICE_FLAGS_PCI;
 	d = opened(NIC);
+	ck_assert(vdev_can_reset(d));
+	ck_assert_uint_eq(device(NIC)->hot_resets, 1);
+	ck_assert_int_eq(vdev_reset(d, false, &e), 0);
 	vdev_close(d);
-	ck_assert_uint_eq(device(NIC)->hot_resets + device(NIC)->resets, 0);
+	ck_assert_uint_eq(device(NIC)->hot_resets, 3);
+	ck_assert_uint_eq(device(NIC)->resets, 0);
+}
+END_TEST
+
+/* A and B share a group and a bus, as two NICs behind one conventional bridge do. */
+START_TEST(two_functions_of_one_bus_are_reset_together_or_not_at_all)
+{
+	struct fk_device *a = device(VF_A), *b = device(VF_B);
+	struct vdev *da, *db;
+
+	a->flags = b->flags = VFIO_DEVICE_FLAGS_PCI;
+	da = opened(VF_A);
+	ck_assert_uint_eq(a->hot_resets, 1); /* B is nobody's */
+	db = opened(VF_B);
+	ck_assert_uint_eq(b->hot_resets, 1); /* with A, a moment ago */
+	ck_assert_int_eq(vdev_reset(da, false, &e), -EOPNOTSUPP);
+	assert_text(VF_A);
+	ck_assert_uint_eq(b->hot_resets, 1);
+	/* The whole machine is. */
+	ck_assert_int_eq(vdev_reset(da, true, &e), 0);
+	ck_assert_int_eq(vdev_reset(db, true, &e), 0);
+	ck_assert_uint_eq(a->hot_resets, 3);
+	ck_assert_uint_eq(b->hot_resets, 3);
+	/* One is unplugged, the other goes on. */
+	vdev_close_wanted(da);
+	ck_assert_uint_eq(b->hot_resets, 3);
+	ck_assert_int_eq(vdev_reset(db, false, &e), 0);
+	da = opened(VF_A);
+	ck_assert_uint_eq(b->hot_resets, 4);
+	vdev_close(db);
+	ck_assert_uint_eq(a->hot_resets, 4);
+	vdev_close(da);
+	ck_assert_uint_eq(a->hot_resets, 5);
+	ck_assert_uint_eq(a->resets + b->resets, 0);
+}
+END_TEST
+
+START_TEST(functions_of_a_bus_in_two_groups_are_reset_when_both_are_ours)
+{
+	struct fk_device *a = device(VF_A), *b = device(VF_B);
+	struct vdev *da, *db;
+
+	vfio_kernel_group(&w.k, 5);
+	a->flags = b->flags = VFIO_DEVICE_FLAGS_PCI;
+	world_link(&w, "sys/bus/pci/devices/" VF_B "/iommu_group",
+		"../../../../kernel/iommu_groups/5");
+	b->group = 5;
+	da = opened(VF_A);
+	ck_assert_uint_eq(a->hot_resets, 0); /* group 5 is not */
+	ck_assert(!vdev_can_reset(da));
+	db = opened(VF_B);
+	ck_assert_int_eq(vdev_reset(da, true, &e), 0);
+	ck_assert_uint_eq(a->hot_resets, 1);
+	ck_assert_uint_eq(b->hot_resets, 1);
+	vdev_close(da);
+	vdev_close(db);
+	ck_assert_uint_eq(b->hot_resets, 1);
 }
 END_TEST
 
@@ -178,11 +238,25 @@ START_TEST(a_neighbour_that_comes_later_is_not_met)
 	weak();
 	d = opened(NIC);
 	device(NIC)->neighbours = 1;
-	ck_assert_int_eq(vdev_reset(d, &e), 0);
+	ck_assert_int_eq(vdev_reset(d, true, &e), 0);
 	ck_assert_uint_eq(device(NIC)->hot_resets, 1);
 	ck_assert_uint_eq(device(NIC)->resets, 2);
 	vdev_close(d);
 	ck_assert_uint_eq(device(NIC)->hot_resets, 1);
+}
+END_TEST
+
+START_TEST(a_kernel_that_contradicts_itself_leaves_the_devices_own_way)
+{
+	struct vdev *d;
+
+	weak();
+	device(NIC)->met = _i;
+	d = opened(NIC);
+	ck_assert_int_eq(vdev_reset(d, true, &e), 0);
+	ck_assert_uint_eq(device(NIC)->hot_resets, _i == FK_HONEST ? 2 : 0);
+	ck_assert_uint_eq(device(NIC)->resets, _i == FK_HONEST ? 1 : 3);
+	vdev_close(d);
 }
 END_TEST
 
@@ -210,7 +284,7 @@ START_TEST(a_bus_that_is_not_reset_leaves_the_kernels_own_way)
 	d = opened(NIC);
 	own = device(NIC)->resets;
 	fails("PCI_HOT_RESET", hot_cases[_i].code, hot_cases[_i].times);
-	ck_assert_int_eq(vdev_reset(d, &e), hot_cases[_i].want);
+	ck_assert_int_eq(vdev_reset(d, true, &e), hot_cases[_i].want);
 	ck_assert_uint_eq(device(NIC)->hot_resets, 1 + hot_cases[_i].hot);
 	ck_assert_uint_eq(device(NIC)->resets, own + hot_cases[_i].own);
 	fails(NULL, 0, 0);
@@ -257,10 +331,14 @@ int main(void)
 		t, vdev_reset_waits_out_a_lock_but_not_for_ever, 0, ARRAY_SIZE(reset_cases));
 	tcase_add_loop_test(
 		t, vdev_open_does_not_trust_the_way_through_d3hot, 0, ARRAY_SIZE(method_cases));
-	tcase_add_test(t, a_function_without_any_reset_is_left_alone);
+	tcase_add_test(t, a_function_without_a_reset_of_its_own_is_reset_by_its_bus);
+	tcase_add_test(t, two_functions_of_one_bus_are_reset_together_or_not_at_all);
+	tcase_add_test(t, functions_of_a_bus_in_two_groups_are_reset_when_both_are_ours);
 	tcase_add_test(t, a_neighbour_that_comes_later_is_not_met);
 	tcase_add_loop_test(
 		t, a_bus_that_is_not_reset_leaves_the_kernels_own_way, 0, ARRAY_SIZE(hot_cases));
+	tcase_add_loop_test(t, a_kernel_that_contradicts_itself_leaves_the_devices_own_way,
+		FK_HONEST, FK_NOT_ITSELF + 1);
 	tcase_add_test(t, vdev_open_fails_when_a_weak_device_cannot_be_reset);
 	tcase_add_test(t, a_device_that_the_host_waits_for_is_tried_once);
 	suite_add_tcase(s, t);

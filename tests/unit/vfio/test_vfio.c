@@ -974,7 +974,7 @@ static int journey(struct vdev **d)
 	if (r >= 0)
 		r = vdev_irq_disarm(d[0], VFIO_PCI_MSIX_IRQ_INDEX, &e);
 	if (r >= 0)
-		r = vdev_reset(d[0], &e);
+		r = vdev_reset(d[0], true, &e);
 	if (r >= 0)
 		r = ioas_unmap(io, 0x100000, 0x10000, &e);
 	return r;
