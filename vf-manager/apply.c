@@ -12,6 +12,8 @@
 #include "common/cleanup.h"
 #include "vf-manager/apply_step.h"
 
+#define SETS_TOGETHER 64 /* VFs that are given something between two readings: locks held at once */
+
 struct apply {
 	struct vfm *v;
 	const struct vfm_desired *want;
@@ -195,21 +197,75 @@ static enum vfm_phase phase_of(enum vfm_step_kind kind)
 	return VFM_PHASE_CHECK;
 }
 
+/* The steps from @s on that give each another VF something: those are taken together. */
+static size_t sets_count(const struct vfm_step *s, size_t left)
+{
+	size_t n = 0;
+
+	for (; n < left && n < SETS_TOGETHER && s[n].kind == VFM_STEP_SET; n++)
+		for (size_t i = 0; i < n; i++)
+			if (s[i].index == s[n].index)
+				return n;
+	return n;
+}
+
+/* Up to @n of them, *ret_n: as many were begun. */
+static int sets_run(struct apply *a, struct vfm_step *s, size_t n, size_t *ret_n, struct err *e)
+{
+	static const enum vfm_outcome outcome[] = {
+		[SETTINGS_GIVEN] = VFM_STEP_DONE,
+		[SETTINGS_FAILED] = VFM_STEP_FAILED,
+		[SETTINGS_TAKEN_BACK] = VFM_STEP_UNDONE,
+		[SETTINGS_STUCK] = VFM_STEP_STUCK,
+	};
+	_cleanup_free_ struct settings_change *c = calloc(SETS_TOGETHER, sizeof(*c));
+	enum vfm_phase outer;
+	int r;
+
+	*ret_n = n;
+	if (!c)
+		return err_sys(e, ENOMEM, "set VFs");
+	for (size_t i = 0; i < n; i++)
+		step_say(a, &s[i], VFM_STEP_PLANNED, NULL);
+	outer = phase_enter(a->v, phase_of(VFM_STEP_SET));
+	r = steps_set(a->v, a->p, s, n, c, e);
+	phase_enter(a->v, outer);
+	for (*ret_n = 0; *ret_n < n && c[*ret_n].outcome != SETTINGS_NOT_BEGUN; ++*ret_n) {
+		const struct settings_change *one = &c[*ret_n];
+
+		step_say(a, &s[*ret_n], outcome[one->outcome],
+			one->outcome == SETTINGS_GIVEN ? NULL : one->why.text);
+	}
+	return r;
+}
+
+static int step_take(struct apply *a, struct vfm_step *s, struct err *e)
+{
+	enum vfm_phase outer;
+	int r;
+
+	step_say(a, s, VFM_STEP_PLANNED, NULL);
+	outer = phase_enter(a->v, phase_of(s->kind));
+	r = step_run(a->v, a->p, s, a->o->force, e);
+	phase_enter(a->v, outer);
+	step_say(a, s, r < 0 ? VFM_STEP_FAILED : VFM_STEP_DONE, r < 0 && e ? e->text : NULL);
+	return r;
+}
+
 static int pf_run(struct apply *a, struct vfm_plan_pf *pf, struct err *e)
 {
+	const size_t end = pf->first + pf->n;
+	size_t n = 1;
 	int r = 0;
 
-	for (size_t i = pf->first; i < pf->first + pf->n; i++) {
+	for (size_t i = pf->first; i < end; i += n) {
 		struct vfm_step *s = &a->p->step[i];
 
 		if (a->v->cancel && *a->v->cancel)
 			return err_set(e, EINTR, "cancelled before: %s", s->text);
-		step_say(a, s, VFM_STEP_PLANNED, NULL);
-		phase_enter(a->v, phase_of(s->kind));
-		r = step_run(a->v, a->p, s, a->o->force, e);
-		phase_enter(a->v, VFM_PHASE_CHECK);
-		step_say(
-			a, s, r < 0 ? VFM_STEP_FAILED : VFM_STEP_DONE, r < 0 && e ? e->text : NULL);
+		n = 1;
+		r = s->kind == VFM_STEP_SET ? sets_run(a, s, sets_count(s, end - i), &n, e)
+					    : step_take(a, s, e);
 		if (r < 0)
 			return r;
 	}

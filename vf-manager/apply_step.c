@@ -173,7 +173,7 @@ int step_run(struct vfm *v, const struct vfm_plan *p, const struct vfm_step *s, 
 	case VFM_STEP_CARVE: return carve_run(v, p, s, force, e);
 	case VFM_STEP_ESWITCH: return eswitch_write(v, pf->bdf, pf->want->eswitch, e);
 	case VFM_STEP_AUTOPROBE: return autoprobe_write(v, pf->bdf, s->autoprobe, e);
-	case VFM_STEP_SET: return vfm_set(v, vf, &s->settings, NULL, e);
+	case VFM_STEP_SET: break; /* steps_set() */
 	case VFM_STEP_RELEASE:
 		return vfm_release(
 			v, vf, VFM_RELEASE_DRIVER_ONLY | (force ? VFM_RELEASE_FORCE : 0), NULL, e);
@@ -183,6 +183,32 @@ int step_run(struct vfm *v, const struct vfm_plan *p, const struct vfm_step *s, 
 			v, pf->bdf, strcmp(pf->want->pool, VFM_POOL_NONE) ? pf->want->pool : "", e);
 	}
 	return -EINVAL;
+}
+
+int steps_set(struct vfm *v, const struct vfm_plan *p, const struct vfm_step *s, size_t n,
+	struct settings_change *c, struct err *e)
+{
+	char name[BDF_STRLEN];
+	size_t found = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < n; i++)
+		c[i] = (struct settings_change){
+			.index = (unsigned)s[i].index, .want = s[i].settings};
+	while (r == 0 && found < n) {
+		r = vf_of(v, p, &s[found], &c[found].bdf, e);
+		found += r == 0;
+	}
+	if (!found) {
+		c->outcome = SETTINGS_FAILED;
+		c->why = *e;
+		return r;
+	}
+	r = settings_give(v, p->pf[s->pf].bdf, c, found, e);
+	for (size_t i = 0; i < found && r < 0; i++)
+		if (c[i].outcome == SETTINGS_FAILED)
+			return err_wrap(e, r, "set %s", bdf_format(c[i].bdf, name));
+	return r;
 }
 
 /* What a VF had before the step. One that the plan did not find goes with the carve that made it. */

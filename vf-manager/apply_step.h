@@ -10,6 +10,13 @@
 int step_run(struct vfm *v, const struct vfm_plan *p, const struct vfm_step *s, bool force,
 	struct err *e);
 
+/*
+ * The same of @n steps of one PF, each of which gives another VF something, in this order. What became of
+ * them is in @c, for those that it says are begun; @c: room for @n.
+ */
+int steps_set(struct vfm *v, const struct vfm_plan *p, const struct vfm_step *s, size_t n,
+	struct settings_change *c, struct err *e);
+
 /* Back to what the plan found. 0, or what is left is said in @e. */
 int step_undo(struct vfm *v, const struct vfm_plan *p, const struct vfm_step *s, struct err *e);
 

@@ -67,7 +67,7 @@ int vfm_create(const struct vfm_config *c, struct vfm **ret, struct err *e)
 	*v = (struct vfm){
 		.sys.root_fd = -1,
 		.ops = c->ops ? c->ops : &vfm_kernel_ops,
-		.ops_ctx = c->ops_ctx,
+		.ops_ctx = c->ops ? c->ops_ctx : v,
 		.timeout_ms = c->timeout_ms ? c->timeout_ms : 60000,
 		.progress = c->progress,
 		.note = c->note,
@@ -101,6 +101,7 @@ void vfm_destroy(struct vfm *v)
 		return;
 	locks_drop(&v);
 	worker_finish(v);
+	kernel_talk_finish(v);
 	sysfs_close(&v->sys);
 	if (v->ids)
 		pci_cleanup(v->ids);

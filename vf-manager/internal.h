@@ -9,6 +9,8 @@
 #include "vf-manager/phases.h"
 #include "vf-manager/vfm.h"
 
+struct nl_sock;
+
 #define MAX_VFS 65535u /* NumVFs is 16 bits: PCIe 5.0 §9.3.3.7 */
 
 struct vfm {
@@ -30,6 +32,8 @@ struct vfm {
 	uint32_t readers_left;
 	enum vfm_phase phase; /* phases.c */
 	uint64_t phase_since, phase_us[VFM_PHASES];
+	struct nl_sock *sock[2]; /* netlink.c: of rtnetlink and generic netlink, NULL = none yet */
+	pid_t sock_owner;
 	char boot_id[64];        /* for records, "" = not asked yet */
 	uint16_t devlink_family; /* its number while this kernel runs, 0 = not asked yet */
 };
@@ -208,20 +212,43 @@ int refuse_if_any_used(struct vfm *v, const struct vfm_function *pf, const char 
 	bool forceable, bool force, struct err *e);
 
 /* configure.c */
+enum settings_outcome {
+	SETTINGS_NOT_BEGUN,  /* for another call */
+	SETTINGS_GIVEN,      /* all of it, as was read back */
+	SETTINGS_FAILED,     /* undone, or why says what is not */
+	SETTINGS_TAKEN_BACK, /* for one before it that failed */
+	SETTINGS_STUCK,      /* was to be taken back: why says what is not */
+};
+struct settings_change {
+	struct bdf bdf; /* the VF, and its number */
+	unsigned index;
+	struct vfm_settings want;
+	/* written: */
+	enum settings_outcome outcome;
+	uint32_t changed; /* if it was given */
+	struct err why;   /* unless it was, or was not begun */
+};
+/*
+ * vfm_set() of @n VFs of @pf, each once, in this order: what they have is read once before all of them
+ * and once after. The first that fails ends it, those before it stay. 0: at least one is begun, and all that
+ * are have been given theirs; else the first failure, as vfm_set() has them.
+ */
+int settings_give(struct vfm *v, struct bdf pf, struct settings_change *c, size_t n, struct err *e);
 /*
  * Put back what vfm_set() recorded of @b and forget the record; *ret (what it had until now) is empty
  * when there was none. Also while the PF is down. Locks by itself. Failures as for vfm_set().
  */
 int settings_release(struct vfm *v, struct bdf b, struct vfm_settings *ret, struct err *e);
-/* configure.c: what @pf, which has an interface, gives its VFs 0..n), in either mode of its switch. */
+/* pf_vfs.c: what @pf, which has an interface, gives its VFs 0..n), in either mode of its switch. */
 int settings_read_all(struct vfm *v, const struct vfm_function *pf, struct vfm_settings *vf,
 	size_t n, struct err *e);
 
 /* netlink.c */
 struct nl_msg;
-/* vfm_ops.talk of the kernel. */
+/* vfm_ops.talk of the kernel; @ctx is the struct vfm, which keeps the socket for the next request. */
 int kernel_talk(void *ctx, int protocol, void *req, size_t len, unsigned timeout_ms,
 	void **ret_reply, size_t *ret_len);
+void kernel_talk_finish(struct vfm *v);
 /*
  * Send @m (NULL: -ENOMEM) through vfm_ops.talk with the time that one request may take. *ret_reply is
  * to be freed, whatever is returned; what it says is for the caller to read. 0, -EBADMSG an answer

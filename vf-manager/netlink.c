@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "vf-manager/vfattr.h"
@@ -27,11 +28,6 @@ struct answer {
 static void answer_finish(struct answer *a)
 {
 	free(a->data);
-}
-
-static void cleanup_sock(struct nl_sock **sk)
-{
-	nl_socket_free(*sk);
 }
 
 static void cleanup_msg(struct nl_msg **m)
@@ -84,23 +80,42 @@ static int socket_open(struct nl_sock *sk, int protocol)
 	return fd;
 }
 
-int kernel_talk(void *ctx, int protocol, void *req, size_t len, unsigned timeout_ms,
-	void **ret_reply, size_t *ret_len)
+/* The context's socket of @protocol, opened when first asked for; *ret_fd: its descriptor, or -errno. */
+static struct nl_sock **socket_of(struct vfm *v, int protocol, int *ret_fd)
 {
-	_cleanup_(cleanup_sock) struct nl_sock *sk = nl_socket_alloc();
-	_cleanup_(answer_finish) struct answer answer = {0};
-	struct nlmsghdr *h = req;
-	unsigned start = now_ms();
-	int fd = socket_open(sk, protocol), r = 0;
+	struct nl_sock **sk = &v->sock[protocol == NETLINK_GENERIC];
 
-	if (fd < 0)
-		return fd;
+	/* A child's are its parent's, and their numbers may be other files by now. */
+	if (v->sock_owner != getpid())
+		memset(v->sock, 0, sizeof(v->sock));
+	v->sock_owner = getpid();
+	if (*sk) {
+		*ret_fd = nl_socket_get_fd(*sk);
+	} else {
+		*sk = nl_socket_alloc();
+		*ret_fd = socket_open(*sk, protocol);
+	}
+	return sk;
+}
+
+static int request_put(struct nl_sock *sk, struct nlmsghdr *h, size_t len)
+{
 	h->nlmsg_seq = nl_socket_use_seq(sk);
 	h->nlmsg_pid = nl_socket_get_local_port(sk);
-	if (nl_sendto(sk, req, len) < 0)
+	errno = 0;
+	if (nl_sendto(sk, h, len) < 0)
 		return errno ? -errno : -EPROTO;
+	return 0;
+}
+
+/* All that answers request @seq, in time. */
+static int answer_take(
+	struct nl_sock *sk, uint32_t seq, unsigned start, unsigned timeout_ms, struct answer *a)
+{
+	int r = 0;
+
 	while (r == 0) {
-		struct pollfd p = {.fd = fd, .events = POLLIN};
+		struct pollfd p = {.fd = nl_socket_get_fd(sk), .events = POLLIN};
 		unsigned elapsed = now_ms() - start;
 		struct sockaddr_nl from;
 		unsigned char *buf = NULL;
@@ -113,21 +128,47 @@ int kernel_talk(void *ctx, int protocol, void *req, size_t len, unsigned timeout
 			return -errno;
 		if (n <= 0)
 			continue;
+		errno = 0;
 		n = nl_recv(sk, &from, &buf, NULL);
 		if (n < 0)
 			return errno ? -errno : -EPROTO;
 		/* Only the kernel has port 0. */
-		if (n >= (int)sizeof(*h) && from.nl_pid == 0 &&
-			((struct nlmsghdr *)(void *)buf)->nlmsg_seq == h->nlmsg_seq)
-			r = answer_add(&answer, buf, (size_t)n);
+		if (n >= (int)sizeof(struct nlmsghdr) && from.nl_pid == 0 &&
+			((struct nlmsghdr *)(void *)buf)->nlmsg_seq == seq)
+			r = answer_add(a, buf, (size_t)n);
 		free(buf);
 	}
-	if (r < 0)
+	return r < 0 ? r : 0;
+}
+
+int kernel_talk(void *ctx, int protocol, void *req, size_t len, unsigned timeout_ms,
+	void **ret_reply, size_t *ret_len)
+{
+	_cleanup_(answer_finish) struct answer answer = {0};
+	struct nlmsghdr *h = req;
+	unsigned start = now_ms();
+	int fd, r;
+	struct nl_sock **sk = socket_of(ctx, protocol, &fd);
+
+	r = fd < 0 ? fd : request_put(*sk, h, len);
+	if (r == 0)
+		r = answer_take(*sk, h->nlmsg_seq, start, timeout_ms, &answer);
+	if (r < 0) {
+		/* What the kernel may still have to say is for nobody. */
+		nl_socket_free(*sk);
+		*sk = NULL;
 		return r;
+	}
 	*ret_reply = answer.data;
 	*ret_len = answer.len;
 	answer.data = NULL;
 	return 0;
+}
+
+void kernel_talk_finish(struct vfm *v)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(v->sock) && v->sock_owner == getpid(); i++)
+		nl_socket_free(v->sock[i]);
 }
 
 /* Does every message of the answer have the request's number? What is behind them is for others. */
