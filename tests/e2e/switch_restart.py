@@ -41,8 +41,8 @@ def between(sw, rnd, packed, server, inflight, kills):
     name = (f"{'packed' if packed else 'split'}, switch as {'client' if server else 'server'}"
             f"{', inflight region' if inflight else ''}")
     times = []
-    with Frontend(sw.path("a"), server=server, packed=packed, inflight=inflight) as a, \
-            Frontend(sw.path("b"), server=server, packed=packed, inflight=inflight) as b:
+    kind = dict(server=server, packed=packed, inflight=inflight, quarantine=True)
+    with Frontend(sw.path("a"), **kind) as a, Frontend(sw.path("b"), **kind) as b:
         sw.start()
         for fe in a, b:
             fe.start()
@@ -90,6 +90,8 @@ def between(sw, rnd, packed, server, inflight, kills):
         pump(flows, 10, lambda: all(f.delivered > n + 3 * a.num for f, n in zip(flows, again)))
         check(f"{name}: every descriptor is still of use", finish(flows) and not any(f.wrong for f in flows),
               "; ".join(f.wrong for f in flows))
+        check(f"{name}: nothing is written into what was given back", not a.trespassed + b.trespassed,
+              f"{a.trespassed} and {b.trespassed} buffers")
         check(f"{name}: nothing beside the memory has changed", a.mem.guards_intact() and b.mem.guards_intact())
         if inflight and not a.protocol >> P_INFLIGHT & 1:
             print("not tried: the switch offers no inflight region")

@@ -17,6 +17,7 @@ compares. What a back end may do is done with methods; what it must survive is d
 
 "Vhost-user Protocol", QEMU docs/interop/vhost-user.rst; rings: Virtio 1.2 §2.7 and §2.8.
 """
+import collections
 import mmap
 import os
 import select
@@ -336,13 +337,16 @@ class Frontend:
 
     @server: listen on @path and accept, else connect. @features: bits to take of what is offered, besides
     those that the other arguments ask for. @inflight: take the back end's inflight region, if it has one,
-    and hand it on to its successor. @suppress: tell the back end of new buffers only when it asks for it,
+    and hand it on to its successor. @quarantine: buffers that were given back rest for as long as the ring
+    has entries, and `trespassed` counts those that were written to meanwhile: they are the guest's, whose
+    kernel has long put something else there. @suppress: tell the back end of new buffers only when it asks for it,
     as a driver does; else always. @slot: bytes of a buffer, header included."""
 
     def __init__(self, path, server=False, num=256, pairs=1, packed=False, mrg=True, features=0,
-                 mem=None, inflight=False, event_idx=False, suppress=True, slot=2048, timeout=10, rx=True):
+                 mem=None, inflight=False, event_idx=False, suppress=True, slot=2048, timeout=10, rx=True, quarantine=False):
         self.path, self.server, self.num, self.pairs, self.slot = path, server, num, pairs, slot
-        self.mem = mem or Memory((max(4 << 20, 2 * pairs * num * (slot + 64) + (1 << 20)),))
+        slots = 2 * num if quarantine else num
+        self.mem = mem or Memory((max(4 << 20, 2 * pairs * (slots * slot + num * 64) + (1 << 20)),))
         self.suppress, self.timeout, self.inflight, self.rx = suppress, timeout, inflight, rx
         self.want = features | bits(VERSION_1, PROTOCOL_FEATURES)
         for feature, on in (MRG_RXBUF, mrg), (RING_PACKED, packed), (EVENT_IDX, event_idx), (MQ, pairs > 1):
@@ -354,9 +358,14 @@ class Frontend:
         self.rings = [make(self.mem, num, event_idx) for _ in range(2 * pairs)]
         self.kicks = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in self.rings]
         self.calls = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in self.rings]
-        # Buffers: one per descriptor, found by the chain's id.
-        self.buffers = [self.mem.alloc(num * slot, PAGE) for _ in self.rings]
-        self._spare = [list(range(num)) for _ in self.rings]
+        # Buffers: one per descriptor or two, found by the chain's id.
+        self.buffers = [self.mem.alloc(slots * slot, PAGE) for _ in self.rings]
+        self._spare = [collections.deque(range(slots)) for _ in self.rings]
+        self._resting = bytes([GUARD_BYTE]) * slot if quarantine else None
+        self.trespassed = 0
+        if quarantine:
+            for gpa in self.buffers:
+                self.mem.write(gpa, self._resting * slots)
         self._held = [{} for _ in self.rings]  # chain id: buffer
         self._parts = [[] for _ in self.rings]
         self.sent_kicks = 0
@@ -554,6 +563,19 @@ class Frontend:
         if self.rings[i].publish() or not self.suppress:
             self.kick(i)
 
+    def _buffer_back(self, i, at):
+        """It is ours again."""
+        self._spare[i].append(at)
+        if self._resting:
+            self.mem.write(self.buffers[i] + at * self.slot, self._resting)
+
+    def _buffer_take(self, i):
+        """That which has been ours for the longest time."""
+        at = self._spare[i].popleft()
+        if self._resting:
+            self.trespassed += self.mem.read(self.buffers[i] + at * self.slot, self.slot) != self._resting
+        return at
+
     def room(self, pair=0):
         self.reap(pair)
         return len(self._spare[2 * pair + 1])
@@ -569,12 +591,12 @@ class Frontend:
         for frame in frames:
             if not spare:
                 break
-            at = spare.pop()
+            at = self._buffer_take(i)
             gpa = buffers + at * slot
             mem.write(gpa, header + frame)
             ident = ring.post([(gpa, HDR + len(frame), False)])
             if ident is None:
-                spare.append(at)
+                self._buffer_back(i, at)
                 break
             held[ident] = at
             n += 1
@@ -587,7 +609,7 @@ class Frontend:
         i = 2 * pair + 1
         done = self.rings[i].completed()
         for ident, _ in done:
-            self._spare[i].append(self._held[i].pop(ident))
+            self._buffer_back(i, self._held[i].pop(ident))
         return len(done)
 
     def fill(self, pair=0):
@@ -597,10 +619,10 @@ class Frontend:
         buffers, slot = self.buffers[i], self.slot
         n = 0
         while spare:
-            ident = ring.post([(buffers + spare[-1] * slot, slot, True)])
+            ident = ring.post([(buffers + spare[0] * slot, slot, True)])
             if ident is None:
                 break
-            held[ident] = spare.pop()
+            held[ident] = self._buffer_take(i)
             n += 1
         if n:
             self.publish(i)
@@ -613,10 +635,10 @@ class Frontend:
         parts = self._parts[i]
         for ident, length in done:
             at = self._held[i].pop(ident)
-            self._spare[i].append(at)
             if length > self.slot:
                 raise BackendError(f"{length} bytes used of a buffer of {self.slot}")
             parts.append(self.mem.read(self.buffers[i] + at * self.slot, length))
+            self._buffer_back(i, at)
             head = parts[0]
             if len(head) < HDR:
                 raise BackendError(f"{len(head)} bytes are no header")
