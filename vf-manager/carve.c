@@ -8,8 +8,7 @@
 #include "vf-manager/internal.h"
 #include "vf-manager/numvfs.h"
 
-#define CARRIER_TIMEOUT_MS 5000
-#define UNDO_TIMEOUT_MS    10000
+#define UNDO_TIMEOUT_MS 10000
 
 struct carve {
 	struct vfm_function pf;
@@ -33,14 +32,9 @@ static unsigned lap(struct carve *c)
 	return us;
 }
 
-static int carrier_is_on(struct vfm *v, void *arg)
+static int carrier_is_on(struct vfm *v, void *pf)
 {
-	struct carve *c = arg;
-	char attr[VFM_NAME_MAX + 16];
-	uint64_t on;
-
-	snprintf(attr, sizeof(attr), "net/%s/carrier", c->pf.netdev);
-	return dev_read_u64(v, c->pf.bdf, attr, &on) == 0 && on == 1;
+	return function_carrier(v, pf) == 1;
 }
 
 static int check_pf(struct vfm *v, struct carve *c, struct err *e)
@@ -134,7 +128,7 @@ static int pf_up(struct vfm *v, struct carve *c, struct err *e)
 
 	if (!*c->pf.netdev || c->pf.ifindex <= 0)
 		return 0;
-	c->had_carrier = carrier_is_on(v, c);
+	c->had_carrier = carrier_is_on(v, &c->pf);
 	if (c->pf.admin_up)
 		return 0;
 	r = link_set_up(v, c->pf.ifindex, true, e);
@@ -266,7 +260,8 @@ static void link_wait(struct vfm *v, struct carve *c)
 {
 	if (!(c->flags & VFM_CARVE_WAIT_LINK) || !(c->had_carrier || c->brought_up))
 		return;
-	if (wait_until(v, "the PF's link to come back", CARRIER_TIMEOUT_MS, carrier_is_on, c) < 0)
+	if (wait_until(v, "the PF's link to come back", CARRIER_TIMEOUT_MS, carrier_is_on, &c->pf) <
+		0)
 		vfm_note(v, "%s: %s has no link since the carve", c->name, c->pf.netdev);
 	c->res.carrier_us = lap(c);
 }

@@ -77,8 +77,6 @@ const struct doctor_check doctor_pf_safety = {
 static void pf_link_run(struct doctor *d)
 {
 	const struct vfm_function *f = d->f;
-	char attr[VFM_NAME_MAX + 32];
-	uint64_t carrier = 0;
 
 	if (!*f->netdev && !is_network(f)) {
 		doctor_say(d, VFM_SKIP, "it is no network card");
@@ -96,8 +94,7 @@ static void pf_link_run(struct doctor *d)
 			f->netdev);
 		doctor_fix(d, "ip link set %s up (viaduct vf carve does it)", f->netdev);
 	} else {
-		snprintf(attr, sizeof(attr), "net/%s/carrier", f->netdev);
-		if (dev_read_u64(d->v, f->bdf, attr, &carrier) == 0 && carrier == 1) {
+		if (function_carrier(d->v, f) == 1) {
 			doctor_say(d, VFM_PASS, "%s is up and has a link", f->netdev);
 			return;
 		}

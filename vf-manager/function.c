@@ -287,6 +287,17 @@ bool function_has_node(struct vfm *v, struct bdf b)
 	return *cdev && sysfs_exists(&v->sys, path);
 }
 
+int function_carrier(struct vfm *v, const struct vfm_function *f)
+{
+	char attr[VFM_NAME_MAX + 16];
+	uint64_t on;
+	int r;
+
+	snprintf(attr, sizeof(attr), "net/%s/carrier", f->netdev);
+	r = dev_read_u64(v, f->bdf, attr, &on);
+	return r < 0 ? r : on == 1;
+}
+
 int function_read(struct vfm *v, struct bdf b, struct vfm_function *ret)
 {
 	return read_at(v, b, &(struct hints){.pf = NULL}, ret);

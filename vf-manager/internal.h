@@ -154,6 +154,9 @@ int function_read(struct vfm *v, struct bdf b, struct vfm_function *ret);
 /* The same of a VF whose place is known. */
 int function_read_vf(
 	struct vfm *v, struct bdf b, struct bdf pf, unsigned index, struct vfm_function *ret);
+#define CARRIER_TIMEOUT_MS 5000 /* how long a link may take to come back, as after a carve of igb */
+/* Has @f's interface a link? 1, 0, or -errno: it has no interface, or one that is off and does not tell. */
+int function_carrier(struct vfm *v, const struct vfm_function *f);
 /* What function_read_some() need not find out, as it costs much for many functions. */
 enum {
 	FUNCTION_NO_OVERRIDE = 1 << 0, /* driver_override: another process is asked */

@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BYTES_PER_MBIT     125000u
-#define CARRIER_TIMEOUT_MS 5000
+#define BYTES_PER_MBIT 125000u
 
 /*
  * In switchdev mode a VF's address and rates are its port's: drivers refuse them through rtnetlink,
@@ -115,14 +114,9 @@ void pf_vfs_finish(struct pf_vfs *p)
 	free(p->port);
 }
 
-static int carrier_is_on(struct vfm *v, void *arg)
+static int carrier_is_on_or_untold(struct vfm *v, void *pf)
 {
-	const struct vfm_function *pf = arg;
-	char attr[VFM_NAME_MAX + 16];
-	uint64_t on;
-
-	snprintf(attr, sizeof(attr), "net/%s/carrier", pf->netdev);
-	return dev_read_u64(v, pf->bdf, attr, &on) < 0 || on;
+	return function_carrier(v, pf) != 0;
 }
 
 /*
@@ -137,7 +131,8 @@ static void rate_wait(struct pf_vfs *p)
 	if (p->no_link)
 		return;
 	outer = phase_enter(p->v, VFM_PHASE_LINK_UP);
-	p->no_link = wait_until(p->v, "the PF's link", ms, carrier_is_on, &p->pf) == -ETIMEDOUT;
+	p->no_link = wait_until(p->v, "the PF's link", ms, carrier_is_on_or_untold, &p->pf) ==
+		     -ETIMEDOUT;
 	phase_enter(p->v, outer);
 }
 
