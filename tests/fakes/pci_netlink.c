@@ -10,6 +10,7 @@
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -142,9 +143,12 @@ static int vf_attr_set(struct pci_kernel *k, unsigned pf, struct nlattr *a)
 	case VFM_BIT(RSS_QUERY): vf->rss_query = words[1]; break;
 	case VFM_BIT(TRUST): vf->trust = words[1]; break;
 	case VFM_BIT(NODE_GUID):
-		memcpy(&vf->node_guid, &((const struct ifla_vf_guid *)words)->guid, 8);
+		memcpy(&vf->node_guid, (const uint8_t *)words + offsetof(struct ifla_vf_guid, guid),
+			8);
 		break;
-	default: memcpy(&vf->port_guid, &((const struct ifla_vf_guid *)words)->guid, 8);
+	default:
+		memcpy(&vf->port_guid, (const uint8_t *)words + offsetof(struct ifla_vf_guid, guid),
+			8);
 	}
 	return 0;
 }

@@ -85,7 +85,7 @@ static void tap_flags(short flags)
 
 static bool link_becomes(bool up)
 {
-	for (unsigned int i = 0; i < 2500 && link_up != up; i++)
+	for (unsigned int i = 0; i < 15000 && link_up != up; i++)
 		usleep(2000);
 	return link_up == up;
 }
@@ -166,7 +166,7 @@ static int next_used(unsigned int q, uint32_t *ret_len)
 {
 	struct vring_used *u = gmem_hva(mem, USED + q * STEP, 1);
 
-	for (unsigned int i = 0; i < 100; i++) {
+	for (unsigned int i = 0; i < 400; i++) {
 		struct pollfd p = {.fd = call[q], .events = POLLIN};
 		uint64_t n;
 
@@ -200,6 +200,14 @@ static bool arp_answered(unsigned int q)
 	return false;
 }
 
+/* Who found the ring empty waits to be told. */
+static void receive_into(unsigned int q)
+{
+	for (unsigned int i = 0; i < SIZE; i++)
+		offer(q, i, 0x1000, true);
+	eventfd_write(kick[q], 1);
+}
+
 static void arp_ask(unsigned int q)
 {
 	memset(buf(q, 0), 0, 12);
@@ -212,8 +220,7 @@ START_TEST(the_kernel_answers_the_guest)
 {
 	open_tap(1);
 	start(2, 1, 0);
-	for (unsigned int i = 0; i < SIZE; i++)
-		offer(0, i, 0x1000, true);
+	receive_into(0);
 	arp_ask(1);
 	ck_assert_int_eq(next_used(1, NULL), 0);
 	ck_assert(arp_answered(0));
@@ -330,10 +337,8 @@ START_TEST(several_queues_and_how_many_are_used)
 {
 	open_tap(2);
 	start(4, 1, 0);
-	for (unsigned int i = 0; i < SIZE; i++) {
-		offer(0, i, 0x1000, true);
-		offer(2, i, 0x1000, true);
-	}
+	receive_into(0);
+	receive_into(2);
 	arp_ask(1);
 	ck_assert(arp_answered(0));
 	/* The second pair sleeps until it is asked for. */

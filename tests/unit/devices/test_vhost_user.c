@@ -162,7 +162,7 @@ static struct vhost_user_stats stats(void)
 
 #define UNTIL(cond)                                                        \
 	do {                                                               \
-		for (int _n = 0; _n < 2500 && !(cond); _n++)               \
+		for (int _n = 0; _n < 15000 && !(cond); _n++)              \
 			usleep(2000);                                      \
 		ck_assert_msg(cond, "%s: %s", #cond, stats().last_reason); \
 	} while (0)

@@ -306,7 +306,7 @@ static bool wait_used(unsigned int q, struct vring_used_elem *ret)
 {
 	struct vring_used *u = gmem_hva(mem, Q_USED + q * Q_STEP, Q_STEP);
 
-	for (unsigned int i = 0; i < 2000; i++) {
+	for (unsigned int i = 0; i < 20000; i++) {
 		if (__atomic_load_n(&u->idx, __ATOMIC_ACQUIRE) != last_used[q]) {
 			if (ret)
 				*ret = u->ring[last_used[q] % SIZE];
@@ -320,7 +320,7 @@ static bool wait_used(unsigned int q, struct vring_used_elem *ret)
 
 static bool wait_msg(unsigned int vector)
 {
-	for (unsigned int i = 0; i < 2000; i++) {
+	for (unsigned int i = 0; i < 20000; i++) {
 		irq_recorder_run(&rec);
 		for (unsigned int k = 0; k < rec.n_msi; k++) {
 			if (rec.msi[k].data == vector)
@@ -333,7 +333,7 @@ static bool wait_msg(unsigned int vector)
 
 static bool wait_status(uint8_t bit)
 {
-	for (unsigned int i = 0; i < 2000; i++) {
+	for (unsigned int i = 0; i < 20000; i++) {
 		if (rd(C(device_status), 1) & bit)
 			return true;
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -644,7 +644,11 @@ START_TEST(packed_rings_carry_frames_too)
 	rx[0] = (struct vring_packed_desc){BUFS, 2048, 77, VRING_DESC_F_WRITE | avail};
 	memset(gmem_hva(mem, BUFS + 0x40000, 12), 0, 12);
 	memset(gmem_hva(mem, BUFS + 0x40000 + 12, 100), 0x5a, 100);
-	tx[0] = (struct vring_packed_desc){BUFS + 0x40000, 112, 5, avail};
+	tx[0].addr = BUFS + 0x40000;
+	tx[0].len = 112;
+	tx[0].id = 5;
+	__atomic_store_n(&tx[0].flags, avail, __ATOMIC_RELEASE);
+	kick(0);
 	kick(1);
 	ck_assert(wait_msg(0x41));
 	ck_assert_uint_eq(rx[0].id, 77);

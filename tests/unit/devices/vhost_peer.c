@@ -156,12 +156,13 @@ static bool serve(struct peer *p, struct vu_msg *m)
 	take(p, m);
 	if (bad && p->cfg.mischief == HANGS_UP)
 		return false;
+	/* Before the answer: who has it may look at once. */
+	p->count[m->request & 63]++;
+	p->messages++;
 	if (reply_make(p, m, &reply)) {
 		more = answer(p, &reply, bad);
 		vu_msg_finish(&reply);
 	}
-	p->count[m->request & 63]++;
-	p->messages++;
 	return more;
 }
 

@@ -51,7 +51,7 @@ struct peer {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool over; /* the connection has ended */
+	_Atomic bool over; /* the connection has ended */
 	unsigned int messages;
 	unsigned int count[64]; /* by request */
 	uint64_t features, protocol, status, mtu, rarp;

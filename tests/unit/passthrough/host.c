@@ -89,8 +89,10 @@ static ssize_t host_pread(void *ctx, int fd, void *buf, size_t len, uint64_t off
 	if (!dev_access(off, &index, &at))
 		return h->k.sys.pread(&h->k, fd, buf, len, off);
 	rule(at + len <= HOST_BAR_MAX, "BAR %u read at %#" PRIx64, index, at);
+	pthread_mutex_lock(&h->bar_lock);
 	h->bar_reads++;
 	memcpy(buf, &h->bar[index][at], len);
+	pthread_mutex_unlock(&h->bar_lock);
 	return (ssize_t)len;
 }
 
@@ -120,8 +122,10 @@ static ssize_t host_pwrite(void *ctx, int fd, const void *buf, size_t len, uint6
 	for (unsigned int i = 0; i < 2; i++)
 		rule(index != bar || !range_overlaps(hole[i], (struct range){at, at + len}),
 			"MSI-X table or PBA written at %#" PRIx64, at);
+	pthread_mutex_lock(&h->bar_lock);
 	h->bar_writes++;
 	memcpy(&h->bar[index][at], buf, len);
+	pthread_mutex_unlock(&h->bar_lock);
 	return (ssize_t)len;
 }
 
@@ -437,6 +441,7 @@ static void guest_make(struct host *h)
 void host_init(struct host *h, const char *root)
 {
 	memset(h, 0, sizeof(*h));
+	pthread_mutex_init(&h->bar_lock, NULL);
 	h->armed_index = -1;
 	rule(sysfs_open(root, &h->sysfs) == 0, "%s", root);
 	vfio_kernel_init(&h->k);

@@ -61,7 +61,8 @@ struct host {
 	struct host_slot slot[HOST_SLOTS];
 	int slot_errno; /* what adding a slot answers */
 	uint8_t bar[PCI_ROM + 1][HOST_BAR_MAX];
-	unsigned int bar_reads, bar_writes;
+	pthread_mutex_t bar_lock; /* a guest has several CPUs */
+	_Atomic unsigned int bar_reads, bar_writes;
 	struct host_write write[HOST_WRITES]; /* config writes; n_writes may exceed it */
 	unsigned int n_writes;
 	uint8_t written[PCI_CFG_SIZE]; /* bits set in any write */
