@@ -374,10 +374,12 @@ static __attribute__((noinline)) struct port *frame_do(
 		rte_pktmbuf_free(m);
 		return NULL;
 	}
-	if (mbuf_needs(m) & ~out->takes)
+	if (mbuf_needs(m) & ~out->takes) {
+		/* Nothing of it may have been staged: then @out is not listed. */
 		frame_make_whole(w, in, out, m);
-	else
-		stage_add(w, out, m);
+		return NULL;
+	}
+	stage_add(w, out, m);
 	return v->priority_tag || tagged != form ? NULL : out;
 }
 
