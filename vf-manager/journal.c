@@ -28,13 +28,13 @@ static const char *const kind_name[] = {
 	[JOURNAL_POOL] = "pool",
 };
 
-int run_dir_open(struct vfm *v, bool create)
+/* It and those above it. */
+static int run_dir_make(const char *run_dir)
 {
 	char path[PATH_MAX];
-	int fd;
 
-	snprintf(path, sizeof(path), "%s", v->run_dir);
-	for (char *p = path + 1; create && *p; p++) {
+	snprintf(path, sizeof(path), "%s", run_dir);
+	for (char *p = path + 1; *p; p++) {
 		if (*p != '/')
 			continue;
 		*p = '\0';
@@ -42,9 +42,20 @@ int run_dir_open(struct vfm *v, bool create)
 			return -errno;
 		*p = '/';
 	}
-	if (create && mkdir(path, 0755) < 0 && errno != EEXIST)
-		return -errno;
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+int run_dir_open(struct vfm *v, bool create)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW;
+	int fd = open(v->run_dir, flags), r;
+
+	if (fd < 0 && errno == ENOENT && create) {
+		r = run_dir_make(v->run_dir);
+		if (r < 0)
+			return r;
+		fd = open(v->run_dir, flags);
+	}
 	return fd < 0 ? -errno : fd;
 }
 
