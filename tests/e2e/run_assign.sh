@@ -7,7 +7,6 @@
 . "${0%/*}/../lib/run.sh"
 in_lab --nic igb --nic e1000e --nvme-vfs 1 + --iommu amd --nic igb
 
-by_driver() { basename "$(ls -d /sys/bus/pci/drivers/"$1"/0000:* 2>/dev/null | head -n 1)"; }
 pf=$(by_driver igb)
 
 if [[ $VIADUCT_TEST_LAB == *amd* ]]; then

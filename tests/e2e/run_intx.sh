@@ -7,7 +7,6 @@
 . "${0%/*}/../lib/run.sh"
 in_lab --nic igb --nic e1000 --nic e1000e --nvme-vfs 1
 
-by_driver() { basename "$(ls -d /sys/bus/pci/drivers/"$1"/0000:* 2>/dev/null | head -n 1)"; }
 take() # BDF: from the host's driver
 {
 	local net

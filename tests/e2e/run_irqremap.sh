@@ -7,8 +7,8 @@
 . "${0%/*}/../lib/run.sh"
 in_lab --iommu vtd-eim --nic igb --nic e1000
 
-pf=$(basename "$(ls -d /sys/bus/pci/drivers/igb/0000:* | head -n 1)")
-e1000=$(basename "$(ls -d /sys/bus/pci/drivers/e1000/0000:* | head -n 1)")
+pf=$(by_driver igb)
+e1000=$(by_driver e1000)
 carve "$pf" 1
 ip link set "$(ls "/sys/bus/pci/devices/$e1000/net")" down
 viaduct vf bind -q --whole "$e1000" vfio-pci || fail "bind $e1000"

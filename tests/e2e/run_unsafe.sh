@@ -32,7 +32,7 @@ refused() # WORDS...: the last one was, saying so, and nothing has changed
 	equal "$(viaduct vf lease list)" "" "leases"
 }
 
-pf=$(basename "$(ls -d /sys/bus/pci/drivers/igb/0000:*)")
+pf=$(by_driver igb)
 port=$(basename "$(dirname "$(readlink -f "$dev/$pf")")")
 carve "$pf" 1
 allow=/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts

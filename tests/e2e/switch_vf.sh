@@ -6,7 +6,7 @@
 . "${0%/*}/../lib/run.sh"
 in_lab --nic igb
 
-pf=$(basename "$(ls -d /sys/bus/pci/drivers/igb/0000:* | head -n 1)")
+pf=$(by_driver igb)
 carve "$pf" 2
 viaduct vf bind -q "${vf[1]}" igbvf
 export VIADUCT_SWITCH=$scratch/control

@@ -173,7 +173,7 @@ it "a PF with VFs is never unbound, and a mounted disk keeps its controller"
 vf bind --whole --force "$a" vfio-pci
 equal "$status" 3 "exit status"
 matches "$text" "has 2 VFs" "what it says"
-nvme=$(basename "$(ls -d /sys/bus/pci/drivers/nvme/0000:* | head -n 1)")
+nvme=$(by_driver nvme)
 if command -v mkfs.ext4 >/dev/null && mkfs.ext4 -q /dev/nvme0n1 && mkdir -p "$scratch/mnt" &&
 	mount /dev/nvme0n1 "$scratch/mnt"; then
 	vf bind --whole "$nvme" vfio-pci

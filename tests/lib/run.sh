@@ -88,6 +88,11 @@ carve()
 	ip link set "$netdev" up
 }
 
+by_driver() # DRIVER [N]: the Nth PCI address it has, the first by default
+{
+	find "/sys/bus/pci/drivers/$1/" -name '0000:*' -printf '%f\n' 2>/dev/null | sort | sed -n "${2:-1}p"
+}
+
 driver_of() # BDF
 {
 	basename "$(readlink "/sys/bus/pci/devices/$1/driver" || echo none)"

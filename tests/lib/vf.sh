@@ -87,11 +87,6 @@ until_true()
 	done
 }
 
-by_driver() # DRIVER [N]: the Nth PCI address it has, the first by default
-{
-	find "/sys/bus/pci/drivers/$1/" -name '0000:*' -printf '%f\n' 2>/dev/null | sort | sed -n "${2:-1}p"
-}
-
 # A driver may probe in its own time, as nvme does.
 await_driver() # DRIVER
 {
