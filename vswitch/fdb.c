@@ -30,6 +30,8 @@ struct bucket {
 	uint64_t slot[WAYS]; /* struct slot */
 } __attribute__((aligned(64)));
 
+_Static_assert(offsetof(struct bucket, slot) == WAYS * sizeof(uint64_t), "see key_at()");
+_Static_assert(WAYS == 4, "see bucket_find()");
 _Static_assert(sizeof(struct bucket) == 64, "a bucket is one cache line");
 _Static_assert(sizeof(struct slot) == sizeof(uint64_t), "a slot is one word");
 
@@ -91,19 +93,25 @@ static inline uint32_t place_second(const struct fdb *f, uint64_t at)
 	return ((uint32_t)at ^ ((uint32_t)(at >> 32) | 1)) & f->mask;
 }
 
-static uint64_t key_get(const struct fdb *f, uint32_t i)
+/* Where the key of slot @i is, its slot being WAYS behind it: f->buckets as words. */
+static inline uint64_t *key_at(const struct fdb *f, uint32_t i)
 {
-	return __atomic_load_n(&f->buckets[i / WAYS].key[i % WAYS], __ATOMIC_ACQUIRE);
+	return (uint64_t *)f->buckets + i + (i & ~(WAYS - 1u));
+}
+
+static inline uint64_t key_get(const struct fdb *f, uint32_t i)
+{
+	return __atomic_load_n(key_at(f, i), __ATOMIC_ACQUIRE);
 }
 
 static void key_put(struct fdb *f, uint32_t i, uint64_t key)
 {
-	__atomic_store_n(&f->buckets[i / WAYS].key[i % WAYS], key, __ATOMIC_RELEASE);
+	__atomic_store_n(key_at(f, i), key, __ATOMIC_RELEASE);
 }
 
-static struct slot slot_get(const struct fdb *f, uint32_t i)
+static inline struct slot slot_get(const struct fdb *f, uint32_t i)
 {
-	uint64_t v = __atomic_load_n(&f->buckets[i / WAYS].slot[i % WAYS], __ATOMIC_ACQUIRE);
+	uint64_t v = __atomic_load_n(key_at(f, i) + WAYS, __ATOMIC_ACQUIRE);
 	struct slot s;
 
 	memcpy(&s, &v, sizeof(s));
@@ -116,7 +124,7 @@ static void slot_put(struct fdb *f, uint32_t i, struct slot s)
 	uint64_t v;
 
 	memcpy(&v, &s, sizeof(v));
-	__atomic_store_n(&f->buckets[i / WAYS].slot[i % WAYS], v, __ATOMIC_RELEASE);
+	__atomic_store_n(key_at(f, i) + WAYS, v, __ATOMIC_RELEASE);
 }
 
 static bool slot_is_gone(const struct fdb *f, struct slot s)
@@ -125,14 +133,18 @@ static bool slot_is_gone(const struct fdb *f, struct slot s)
 	       s.state != __atomic_load_n(&f->generations[s.port], __ATOMIC_RELAXED);
 }
 
+static inline unsigned int way_hit(const uint64_t *keys, unsigned int w, uint64_t key)
+{
+	return (unsigned int)(__atomic_load_n(&keys[w], __ATOMIC_ACQUIRE) == key) << w;
+}
+
 /* Which way has @key is not predictable: one branch for all of them. */
 static inline uint32_t bucket_find(const struct fdb *f, uint32_t b, uint64_t key)
 {
 	const uint64_t *keys = f->buckets[b].key;
-	unsigned int hit = 0;
+	unsigned int hit = way_hit(keys, 0, key) | way_hit(keys, 1, key) | way_hit(keys, 2, key) |
+			   way_hit(keys, 3, key);
 
-	for (unsigned int w = 0; w < WAYS; w++)
-		hit |= (unsigned int)(__atomic_load_n(&keys[w], __ATOMIC_ACQUIRE) == key) << w;
 	return hit ? b * WAYS + (uint32_t)__builtin_ctz(hit) : NIL;
 }
 
@@ -428,22 +440,18 @@ static bool lock_try(struct fdb *f)
 	return false;
 }
 
-enum fdb_learned fdb_learn_at(
-	struct fdb *f, uint64_t key, uint64_t at, uint16_t port, uint32_t now_s)
+/* What is left when @s, which the table has for @key if @known, is not on @port and fresh. */
+static __attribute__((noinline)) enum fdb_learned slot_learn(
+	struct fdb *f, uint64_t key, bool known, struct slot s, uint16_t port, uint32_t now_s)
 {
 	enum fdb_learned what;
-	struct slot s;
-	bool known;
 
-	if (!key_valid(key))
-		return FDB_REFUSED;
-	known = key_read(f, key, at, &s);
 	if (known && s.port == port) {
 		/*
 		 * Once a second is enough, and keeps the line clean in between. If somebody else has
 		 * the lock, the next frame will do.
 		 */
-		if (s.seen_s < now_s && !(s.state & STATIC) && !pthread_mutex_trylock(&f->lock)) {
+		if (!pthread_mutex_trylock(&f->lock)) {
 			entry_refresh(f, key, port, now_s);
 			pthread_mutex_unlock(&f->lock);
 		}
@@ -458,6 +466,20 @@ enum fdb_learned fdb_learn_at(
 	what = entry_learn(f, key, port, now_s);
 	pthread_mutex_unlock(&f->lock);
 	return what;
+}
+
+enum fdb_learned fdb_learn_at(
+	struct fdb *f, uint64_t key, uint64_t at, uint16_t port, uint32_t now_s)
+{
+	struct slot s = {0};
+	bool known;
+
+	if (!key_valid(key))
+		return FDB_REFUSED;
+	known = key_read(f, key, at, &s);
+	if (known && s.port == port && (s.seen_s >= now_s || s.state & STATIC))
+		return FDB_KNOWN;
+	return slot_learn(f, key, known, s, port, now_s);
 }
 
 enum fdb_learned fdb_learn(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s)
