@@ -12,18 +12,44 @@
 #include "vswitch/port_vhost.h"
 
 #define HEADER_MAX 12   /* struct virtio_net_hdr_mrg_rxbuf */
+#define LINE       64   /* of the cache */
 #define NO_KICK_US 1000 /* how often to look at a ring whose guest gave no eventfd */
 
 static_assert(DROP_RING_INDEX - DROP_RING_ADDRESS == VRING_ERROR_INDEX - VRING_ERROR_ADDRESS,
 	"drop reasons are in the order of ring errors");
 
 /*
- * Most frames are short, and a call costs more than the copy. Where two pieces overlap the guest may
- * have changed the bytes in between, which it could have done before as well.
+ * While a long frame is copied, ask for the rest of the chain behind it, as far as @len: the other CPU
+ * has it, vring_fetch() asked for where it begins, and no CPU guesses which buffer comes next.
  */
-static inline void bytes_copy(uint8_t *to, const uint8_t *from, uint32_t n)
+static inline void next_prefetch(
+	const struct vring_burst *b, unsigned int next, uint32_t len, bool write)
+{
+	const struct vring_chain *c = &b->chain[next];
+	const uint8_t *hva;
+
+	if (next >= b->n || c->nr_segs != 1)
+		return;
+	if (len > c->len)
+		len = c->len;
+	hva = b->seg[c->seg].hva;
+	for (uint32_t at = 2 * LINE; at < len; at += LINE)
+		if (write)
+			vring_prefetch_write(hva + at);
+		else
+			__builtin_prefetch(hva + at);
+}
+
+/*
+ * Of chain @i of @b, or to it (@write). Most frames are short, and a call costs more than the copy. Where
+ * two pieces overlap the guest may have changed the bytes in between, which it could have done before as
+ * well.
+ */
+static inline void bytes_copy(const struct vring_burst *b, unsigned int i, bool write, uint8_t *to,
+	const uint8_t *from, uint32_t n)
 {
 	if (n - 32 > 128 - 32) {
+		next_prefetch(b, i + 1, n, write);
 		memcpy(to, from, n);
 		return;
 	}
@@ -145,9 +171,10 @@ static inline int offload_take(struct rte_mbuf *m, const uint8_t *header, uint32
 }
 
 /* Returns 0 or the reason why not, negative. */
-static inline int frame_take(const struct vring_dev *r, const struct vring_burst *b,
-	const struct vring_chain *c, uint32_t allowed, struct rte_mempool *pool, struct rte_mbuf *m)
+static inline int frame_take(const struct vring_dev *r, const struct vring_burst *b, unsigned int i,
+	uint32_t allowed, struct rte_mempool *pool, struct rte_mbuf *m)
 {
+	const struct vring_chain *c = &b->chain[i];
 	uint32_t len = c->len - r->header;
 	uint8_t header[HEADER_MAX];
 
@@ -155,7 +182,7 @@ static inline int frame_take(const struct vring_dev *r, const struct vring_burst
 		const uint8_t *from = b->seg[c->seg].hva;
 
 		mbuf_begin(m, len);
-		bytes_copy(rte_pktmbuf_mtod(m, uint8_t *), from + r->header, len);
+		bytes_copy(b, i, false, rte_pktmbuf_mtod(m, uint8_t *), from + r->header, len);
 		if (!allowed)
 			return 0;
 		memcpy(header, from, OFFLOAD_WIRE_HEADER);
@@ -190,7 +217,7 @@ uint16_t port_vhost_rx(struct port *p, uint16_t queue, struct rte_mbuf **m, uint
 
 		if (unlikely(b.chain[i].error != VRING_OK))
 			continue;
-		why = frame_take(r, &b, &b.chain[i], allowed, pool, m[got]);
+		why = frame_take(r, &b, i, allowed, pool, m[got]);
 		if (likely(!why)) {
 			got++;
 			continue;
@@ -322,7 +349,7 @@ static inline bool frame_put(
 		return false;
 	to = b->seg[c->seg].hva;
 	header_put(m, to, header);
-	bytes_copy(to + header, rte_pktmbuf_mtod(m, const uint8_t *), len);
+	bytes_copy(b, k, true, to + header, rte_pktmbuf_mtod(m, const uint8_t *), len);
 	c->used_len = len + header;
 	return true;
 }
@@ -364,14 +391,25 @@ static uint16_t frames_send(
 	return done;
 }
 
-/* Buffers that are one, unshared and plain go back in one piece. */
+static_assert(offsetof(struct rte_mbuf, nb_segs) == offsetof(struct rte_mbuf, refcnt) + 2,
+	"both are read at once");
+
+/* One buffer, unshared and its own. */
+static inline bool mbuf_is_plain(const struct rte_mbuf *m, const struct rte_mempool *pool)
+{
+	uint32_t both;
+
+	memcpy(&both, &m->refcnt, sizeof(both));
+	return both == 0x10001 && m->pool == pool && RTE_MBUF_DIRECT(m);
+}
+
+/* Plain buffers go back in one piece. */
 static void frames_free(struct rte_mbuf **m, uint16_t n)
 {
 	struct rte_mempool *pool = m[0]->pool;
-	uint16_t i = 0;
+	unsigned int i = 0;
 
-	while (i < n && likely(m[i]->nb_segs == 1 && m[i]->pool == pool && RTE_MBUF_DIRECT(m[i]) &&
-				rte_mbuf_refcnt_read(m[i]) == 1))
+	while (i < n && likely(mbuf_is_plain(m[i], pool)))
 		i++;
 	if (likely(i))
 		rte_mempool_put_bulk(pool, (void **)m, i);

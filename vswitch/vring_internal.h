@@ -138,17 +138,6 @@ enum vring_error vring_table_open(
 enum vring_error vring_table_read(const struct vring_dev *r, const struct vring_table *t,
 	unsigned int i, union vring_word *ret);
 
-/* Ask for a line that the other CPU has changed and we are about to. */
-static inline void vring_prefetch_write(const void *p)
-{
-#ifdef __x86_64__
-	/* The compiler's own asks only to read unless told that the CPU has this one; all have. */
-	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)p));
-#else
-	__builtin_prefetch(p, 1);
-#endif
-}
-
 /* Ask for where the frame begins, behind @header bytes, @hva being where the chain does. */
 static inline void vring_prefetch_frame(uint32_t header, const uint8_t *hva, bool to_guest)
 {
