@@ -55,36 +55,45 @@ holds "guest memory counts as shared" test "$(figure "$stats" shmem)" -gt 17000
 holds "at most 4 MB of files are resident" test "$(figure "$stats" file)" -le 4096
 clean
 
+# Those that need one CPU each boot two at a time.
 it "boots an ELF kernel through PVH with 1 vCPU"
-guest 'echo cpus $(cat /sys/devices/system/cpu/online); uname -r' --kernel "$vmlinux"
+guest_start pvh 'echo cpus $(cat /sys/devices/system/cpu/online); uname -r' --kernel "$vmlinux"
+guest_start kaslr 'echo text $(grep " T _text$" /proc/kallsyms)' --kaslr
+guest_wait pvh
 equal "$status" 0 "exit status"
 prints guest "cpus 0" "$(basename "$kernel" | sed 's/vmlinuz-//')"
 
 it "lets the kernel choose its address with --kaslr"
-guest 'echo text $(grep " T _text$" /proc/kallsyms)' --kaslr
+guest_wait kaslr
 equal "$status" 0 "exit status"
 one=$(grep -a '^text' "$out" | tr -d '\r')
 matches "$one" '^text ffffffff[0-9a-f]+ T _text' "the kernel's address"
 
-it "without an initrd the kernel panics, which is a reboot"
-status=0
-timeout -k 5 60 viaduct run --kernel "$kernel" --cmdline "console=ttyS0 quiet panic=-1" --no-reboot \
-	</dev/null >"$out" 2>"$err" || status=$?
-equal "$status" 4 "exit status"
-matches "$(grep -a 'Kernel panic' "$out")" 'not syncing' "the console"
-
 it "tells a reboot through ACPI, 0xCF9 and the keyboard controller with --no-reboot"
-for how in a p k; do
-	append="viaduct.end=reboot reboot=$how" guest 'echo here' --no-reboot
+for how in p k; do
+	append="viaduct.end=reboot reboot=$how" guest_start "reboot-$how" 'echo here' --no-reboot
+done
+for how in p k; do
+	guest_wait "reboot-$how"
 	equal "$status" 4 "exit status after reboot=$how"
 	prints "reboot=$how" here
 done
 
 it "tells a triple fault"
-append="viaduct.end=reboot reboot=t" guest 'echo here' --name falls --stats "$scratch/falls.json"
+append="viaduct.end=reboot reboot=t" guest_start falls 'echo here' --stats "$scratch/falls.json"
+timeout -k 5 100 viaduct run --kernel "$kernel" --cmdline "console=ttyS0 quiet panic=-1" --no-reboot \
+	</dev/null >"$scratch/panic.out" 2>"$scratch/panic.err"
+panic=$?
+guest_wait falls
 equal "$status" 3 "exit status"
 matches "$(cat "$err")" 'falls: .*crashed.*triple fault' "standard error"
 equal "$(grep -c '"end": "crash"' "$scratch/falls.json")" 1 "end in the figures"
+
+it "without an initrd the kernel panics, which is a reboot"
+out=$scratch/panic.out err=$scratch/panic.err
+equal "$panic" 4 "exit status"
+matches "$(grep -a 'Kernel panic' "$out")" 'not syncing' "the console"
+err=$scratch/stderr
 
 it "takes console input from a pipe, more at once than the UART holds"
 {
