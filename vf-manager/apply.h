@@ -6,6 +6,10 @@
  * lock, takes the steps in the order of the plan, and plans again afterwards: what is left then is a
  * failure. Nothing is kept between two applies, so one that was killed is finished by the next.
  *
+ * Steps in a row that give VFs of one PF something are taken together, up to 64: the VFs are locked and read,
+ * set one after the other, and read once more and compared. One that has not what was acknowledged is
+ * undone, and so are those behind it (outcome UNDONE, and why).
+ *
  * A step that fails undoes what it began, as vfm_carve(), vfm_set() and vfm_bind() say, and ends the
  * work on its PF. Then either
  *  - the steps before it stay, and the other PFs are done; or
