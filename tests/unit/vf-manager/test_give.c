@@ -178,7 +178,6 @@ START_TEST(with_rollback_none_keeps_anything)
 }
 END_TEST
 
-/* Nobody else may change a VF while it is between the two readings. */
 START_TEST(an_address_goes_from_one_to_the_next_within_one_go)
 {
 	ck_assert_int_eq(apply(START "  vfs: [{index: 0, mac: '52:54:00:00:00:0a'}]\n", false), 0);
@@ -190,6 +189,34 @@ START_TEST(an_address_goes_from_one_to_the_next_within_one_go)
 	ck_assert_uint_eq(k.knobs->pf[0].mac[0][5], 0);
 	ck_assert_uint_eq(k.knobs->pf[0].mac[1][5], 0xa);
 	ck_assert_uint_eq(k.knobs->changes, 2);
+}
+END_TEST
+
+/* What the kernel says makes no sense, once, in any of the answers: all or nothing, whatever it did. */
+START_TEST(every_answer_is_spoilt_in_turn_and_all_is_put_back)
+{
+	bool reached = true;
+
+	for (unsigned n = 1; reached; n++) {
+		_cleanup_free_ char *before = NULL, *after = NULL;
+		int r;
+
+		ck_assert_uint_lt(n, 100);
+		setup();
+		ck_assert_int_eq(apply(START, false), 0);
+		before = fake_state(&k);
+		k.knobs->calls = 0;
+		k.knobs->garble_at = n;
+		k.knobs->garble = (unsigned)_i;
+		r = apply(GIVE, true);
+		reached = k.knobs->calls >= n;
+		after = fake_state(&k);
+		ck_assert_msg(r < 0 || vf(2)->vlan == 7, "call %u", n);
+		ck_assert_msg(reached || r == 0, "%s", e.text);
+		ck_assert_msg(r == 0 || !strcmp(before, after), "call %u: was\n%sis\n%s(%s)", n,
+			before, after, e.text);
+		teardown();
+	}
 }
 END_TEST
 
@@ -246,7 +273,8 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("vf-give");
-	TCase *t = tcase_create("give"), *kernel = tcase_create("kernel");
+	TCase *t = tcase_create("give"), *sweep = tcase_create("sweep");
+	TCase *kernel = tcase_create("kernel");
 	SRunner *sr;
 	int failed;
 
@@ -259,6 +287,10 @@ int main(void)
 	tcase_add_test(t, with_rollback_none_keeps_anything);
 	tcase_add_test(t, an_address_goes_from_one_to_the_next_within_one_go);
 	suite_add_tcase(s, t);
+	tcase_set_timeout(sweep, 120);
+	tcase_add_loop_test(
+		sweep, every_answer_is_spoilt_in_turn_and_all_is_put_back, 0, FAKE_GARBLES);
+	suite_add_tcase(s, sweep);
 	tcase_add_test(kernel, a_context_asks_the_kernel_through_one_socket);
 	suite_add_tcase(s, kernel);
 	sr = srunner_create(s);
