@@ -87,7 +87,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ours = data[0] & 0x80;
 	snprintf(f.netdev, sizeof(f.netdev), "%s", ours ? "eth0" : "zz9");
 	text = text_make(data + 1, size - 1);
-	for (const char *p = text; (p = strchr(p, '\n')); p++)
+	/* XML knows lines that end in CR alone. */
+	for (const char *p = text; (p = strpbrk(p, "\r\n")); p++)
 		noted.lines++;
 	readers[data[0] % ARRAY_SIZE(readers)](&c, "etc/x", text);
 	/* The last one is given out when the next begins. */
