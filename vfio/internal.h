@@ -104,10 +104,9 @@ struct ioas_ops {
 struct ioas {
 	const struct ioas_ops *ops;
 	const struct vfio_sys *sys;
-	bool live;            /* at least one device joined: the kernel has our mappings */
-	bool known;           /* windows and page sizes were read once */
-	unsigned int devices; /* open vdevs */
-	struct vdev *open;    /* the list of them */
+	bool live;         /* at least one device joined: the kernel has our mappings */
+	bool known;        /* windows and page sizes were read once */
+	struct vdev *open; /* a list */
 	struct range_list windows;
 	uint64_t page_sizes;
 	struct ioas_resv resv[IOAS_MAX_RESV];
@@ -186,5 +185,7 @@ int type1_info_parse(const void *buf, size_t len, struct ioas_info *ret);
 
 /* Repeat @req while it says -EAGAIN (another reset holds the device), for about a second. */
 int ioctl_retry(const struct vfio_sys *sys, int fd, unsigned long req, void *arg);
+/* The same if @wait, else @req once. */
+int ioctl_reset(const struct vfio_sys *sys, int fd, unsigned long req, void *arg, bool wait);
 
 #endif

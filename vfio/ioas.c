@@ -28,7 +28,7 @@ void ioas_destroy(struct ioas *io)
 {
 	if (!io)
 		return;
-	assert(!io->devices);
+	assert(!io->open);
 	io->ops->destroy(io);
 }
 

@@ -36,10 +36,10 @@ struct met {
 	bool open; /* another function that is open here */
 };
 
-static bool is_open(const struct ioas *io, const struct vfio_pci_dependent_device *p)
+static bool is_open(const struct ioas *io, struct bdf b)
 {
 	for (const struct vdev *d = io->open; d; d = d->next) {
-		if (d->bdf.domain == p->segment && bdf_rid(d->bdf) == (p->bus << 8 | p->devfn))
+		if (bdf_equal(d->bdf, b))
 			return true;
 	}
 	return false;
@@ -66,7 +66,7 @@ static int bus_look(const struct vdev *d, struct met *ret)
 		uint8_t room[sizeof(struct vfio_pci_hot_reset_info) +
 			     MAX_MET * sizeof(struct vfio_pci_dependent_device)];
 	} info = {.head.argsz = sizeof(info)};
-	unsigned int others = 0, open = 0;
+	bool self = false;
 	int r;
 
 	r = d->sys->ioctl(d->sys->ctx, d->at.fd, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, &info);
@@ -77,17 +77,15 @@ static int bus_look(const struct vdev *d, struct met *ret)
 	*ret = (struct met){0};
 	for (unsigned int i = 0; i < info.head.count; i++) {
 		const struct vfio_pci_dependent_device *p = &info.head.devices[i];
-		bool self =
-			p->segment == d->bdf.domain && (p->bus << 8 | p->devfn) == bdf_rid(d->bdf);
+		const struct bdf b = {p->segment, p->bus, p->devfn >> 3, p->devfn & 7};
 
-		others += !self;
-		open += !self && is_open(d->io, p);
+		if (bdf_equal(b, d->bdf))
+			self = true;
+		else if (is_open(d->io, b))
+			ret->open = true;
 		group_met(ret, p->group_id);
 	}
-	if (others == info.head.count)
-		return -EPROTO;
-	ret->open = open;
-	return 0;
+	return self ? 0 : -EPROTO;
 }
 
 /* -EBUSY: it would meet another one that is in use, and @all does not say that this is as well. */
@@ -104,24 +102,19 @@ static int reset_by_bus(struct vdev *d, bool all, bool wait)
 	return d->io->ops->hot_reset(d->io, &d->at, m.groups, m.n, wait);
 }
 
-static int reset_own(struct vdev *d, bool wait)
-{
-	if (wait)
-		return ioctl_retry(d->sys, d->at.fd, VFIO_DEVICE_RESET, NULL);
-	return d->sys->ioctl(d->sys->ctx, d->at.fd, VFIO_DEVICE_RESET, NULL);
-}
-
 int vdev_reset_try(struct vdev *d, bool all, bool wait)
 {
 	int r;
 
 	if (d->own_reset == VDEV_RESET_GOOD)
-		return reset_own(d, wait);
+		return ioctl_reset(d->sys, d->at.fd, VFIO_DEVICE_RESET, NULL, wait);
 	r = reset_by_bus(d, all, wait);
 	if (r >= 0 || r == -EAGAIN)
 		return r;
 	log_debug("%s: its bus is not reset: %s", d->name, strerror(-r));
-	return d->own_reset == VDEV_RESET_WEAK ? reset_own(d, wait) : -EOPNOTSUPP;
+	if (d->own_reset == VDEV_RESET_NONE)
+		return -EOPNOTSUPP;
+	return ioctl_reset(d->sys, d->at.fd, VFIO_DEVICE_RESET, NULL, wait);
 }
 
 int vdev_reset(struct vdev *d, bool all, struct err *e)

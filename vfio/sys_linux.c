@@ -89,3 +89,8 @@ int ioctl_retry(const struct vfio_sys *sys, int fd, unsigned long req, void *arg
 			sys->pause(sys->ctx, RETRY_PAUSE);
 	}
 }
+
+int ioctl_reset(const struct vfio_sys *sys, int fd, unsigned long req, void *arg, bool wait)
+{
+	return wait ? ioctl_retry(sys, fd, req, arg) : sys->ioctl(sys->ctx, fd, req, arg);
+}

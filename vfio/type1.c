@@ -454,8 +454,7 @@ static int type1_hot_reset(struct ioas *io, const struct attachment *a, const un
 		if (arg->group_fds[i] < 0)
 			return arg->group_fds[i];
 	}
-	r = wait ? ioctl_retry(io->sys, a->fd, VFIO_DEVICE_PCI_HOT_RESET, arg)
-		 : io->sys->ioctl(io->sys->ctx, a->fd, VFIO_DEVICE_PCI_HOT_RESET, arg);
+	r = ioctl_reset(io->sys, a->fd, VFIO_DEVICE_PCI_HOT_RESET, arg, wait);
 	return r < 0 ? r : 0;
 }
 

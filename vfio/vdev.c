@@ -46,7 +46,6 @@ int vdev_open(struct ioas *io, const struct sysfs *sysfs, struct bdf b,
 	bdf_format(b, d->name);
 	d->next = io->open;
 	io->open = d;
-	io->devices++;
 	r = io->ops->attach(io, &req, e, &d->at);
 	if (r < 0)
 		goto fail;
@@ -93,7 +92,6 @@ static void vdev_end(struct vdev *d, bool wanted)
 	for (p = &d->io->open; *p != d;)
 		p = &(*p)->next;
 	*p = d->next;
-	d->io->devices--;
 	free(d);
 }
 

@@ -208,12 +208,18 @@ static uint32_t ring(const struct vdev *d)
 	return v;
 }
 
+static void decode_on(struct vdev *d)
+{
+	const uint16_t cmd = 2; /* memory decode */
+
+	vdev_write(d, VFIO_PCI_CONFIG_REGION_INDEX, 4, &cmd, 2);
+}
+
 static struct vdev *ring_program(struct probe *p, struct vdev *d)
 {
 	const uint32_t v = RING;
-	uint16_t cmd = 2; /* memory decode */
 
-	vdev_write(d, VFIO_PCI_CONFIG_REGION_INDEX, 4, &cmd, 2);
+	decode_on(d);
 	vdev_write(d, 0, RDBAL, &v, sizeof(v));
 	check(p, ring(d) == RING, "its receive ring is programmed");
 	return d;
@@ -228,15 +234,14 @@ static void probe_leave(struct probe *p, const char *a)
 static void probe_fresh(struct probe *p, const char *a)
 {
 	struct vdev *d = open_one(p, a);
-	uint16_t cmd = 2;
 
-	vdev_write(d, VFIO_PCI_CONFIG_REGION_INDEX, 4, &cmd, 2);
+	decode_on(d);
 	check(p, ring(d) == 0, "who was killed left no receive ring in it");
 	ring_program(p, d);
 	check(p, vdev_reset(d, true, &p->e) == 0 && ring(d) == 0, "a reset forgets the ring");
 	vdev_close(ring_program(p, d));
 	d = open_one(p, a);
-	vdev_write(d, VFIO_PCI_CONFIG_REGION_INDEX, 4, &cmd, 2);
+	decode_on(d);
 	check(p, ring(d) == 0, "so does a close");
 	vdev_close(d);
 }

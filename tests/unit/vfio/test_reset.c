@@ -2,11 +2,10 @@
 /* Which reset a device gets: at open, when asked, and at close. */
 #include <check.h>
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "tests/unit/check_run.h"
 #include "tests/unit/vfio/world.h"
 #include "vfio/internal.h"
 
@@ -45,11 +44,7 @@ static struct vdev *opened(const char *bdf)
 
 static struct fk_device *device(const char *bdf)
 {
-	for (int i = 0; i < FK_DEVICES; i++) {
-		if (w.k.devices[i].bdf && !strcmp(w.k.devices[i].bdf, bdf))
-			return &w.k.devices[i];
-	}
-	abort();
+	return world_device(&w, bdf);
 }
 
 static void fails(const char *call, int code, unsigned int times)
@@ -322,8 +317,6 @@ int main(void)
 {
 	Suite *s = suite_create("vfio-reset");
 	TCase *t = tcase_create("reset");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, vdev_reset_is_refused_without_a_method);
@@ -342,8 +335,5 @@ int main(void)
 	tcase_add_test(t, vdev_open_fails_when_a_weak_device_cannot_be_reset);
 	tcase_add_test(t, a_device_that_the_host_waits_for_is_tried_once);
 	suite_add_tcase(s, t);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

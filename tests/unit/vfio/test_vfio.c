@@ -60,11 +60,7 @@ static struct vdev *must_open(const char *bdf)
 
 static struct fk_device *fake(const char *bdf)
 {
-	for (int i = 0; i < FK_DEVICES; i++) {
-		if (w.k.devices[i].bdf && !strcmp(w.k.devices[i].bdf, bdf))
-			return &w.k.devices[i];
-	}
-	abort();
+	return world_device(&w, bdf);
 }
 
 #define assert_text(want) ck_assert_msg(strstr(e.text, want), "\"%s\" lacks \"%s\"", e.text, want)

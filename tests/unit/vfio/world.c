@@ -119,3 +119,12 @@ struct bdf world_bdf(const char *s)
 	ck_assert_int_eq(bdf_parse(s, &b), 0);
 	return b;
 }
+
+struct fk_device *world_device(struct world *w, const char *bdf)
+{
+	for (int i = 0; i < FK_DEVICES; i++) {
+		if (w->k.devices[i].bdf && !strcmp(w->k.devices[i].bdf, bdf))
+			return &w->k.devices[i];
+	}
+	abort();
+}

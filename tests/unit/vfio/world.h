@@ -28,5 +28,7 @@ void world_finish(struct world *w);
 void world_write(struct world *w, const char *path, const char *text);
 void world_link(struct world *w, const char *path, const char *target);
 struct bdf world_bdf(const char *s);
+/* The kernel's side of a device, which has to be there. */
+struct fk_device *world_device(struct world *w, const char *bdf);
 
 #endif
