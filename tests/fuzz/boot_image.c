@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "tests/fuzz/fuzz_check.h"
 #include "tests/unit/vmm/boot_images.h"
 #include "vmm/boot.h"
 #include "vmm/gmem.h"
@@ -31,14 +32,6 @@
 #define MEMORY  (8ull << 20)
 #define PATTERN 0xa5
 #define INITRD  9000u
-
-#define CHECK(cond)                                                                \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			abort();                                                   \
-		}                                                                  \
-	} while (0)
 
 static void patch(const uint8_t *data, size_t size, uint8_t *img, size_t len)
 {

@@ -8,15 +8,8 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "tests/fuzz/fuzz_check.h"
 #include "vf-manager/conflicts.h"
-
-#define CHECK(cond)                                                                \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			abort();                                                   \
-		}                                                                  \
-	} while (0)
 
 /* Pieces from which random numbers make something that is nearly right. */
 static const char *const pieces[] = {"[connection]\n", "[sriov]\n", "interface-name=eth0\n",

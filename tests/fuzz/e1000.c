@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -17,18 +16,11 @@
 #include "devices/e1000_internal.h"
 #include "devices/net_rings.h"
 #include "tests/fakes/irq_recorder.h"
+#include "tests/fuzz/fuzz_check.h"
 
 #define MEM  0x40000u
 #define WIN  0xc0000000ull
 #define RING 0x1000u /* of transmit; of receive: the page behind it */
-
-#define CHECK(cond)                                                                \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			abort();                                                   \
-		}                                                                  \
-	} while (0)
 
 struct wire {
 	struct net_backend be;

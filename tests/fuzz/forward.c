@@ -5,21 +5,13 @@
  * it came from, into a VLAN the port is not in, or from an isolated port to another; and what is said
  * of its VLAN is what a second reading of the bytes says.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fuzz/fuzz_check.h"
 #include "vswitch/forward.h"
 
 #define PORTS 4
-
-#define CHECK(cond)                                                                \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			abort();                                                   \
-		}                                                                  \
-	} while (0)
 
 static void ports_init(struct forward *fw)
 {

@@ -8,13 +8,13 @@
  * then becomes of a pin's message is the model's as well, and so is the number of faults.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/bytes.h"
 #include "irqremap/vtd.h"
 #include "tests/fakes/irq_recorder.h"
+#include "tests/fuzz/fuzz_check.h"
 
 #define PINS    24
 #define RID     0xf0f8
@@ -248,14 +248,6 @@ struct pair {
 	const uint8_t *data;
 	size_t left;
 };
-
-#define CHECK(cond)                                                                \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			abort();                                                   \
-		}                                                                  \
-	} while (0)
 
 static void on_eoi(void *ctx, unsigned int pin)
 {

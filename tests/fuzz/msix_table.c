@@ -5,21 +5,13 @@
  * the owner of the device knows the fds. With a kernel that refuses calls at times, no vector is
  * ever attached that should not be, and disabling brings everything in step again.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
 #include "tests/fakes/irq_recorder.h"
+#include "tests/fuzz/fuzz_check.h"
 #include "vmm/msi.h"
-
-#define CHECK(cond)                                                                \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			abort();                                                   \
-		}                                                                  \
-	} while (0)
 
 #define ACTIVE 8 /* entries the input can name; the rest must stay as they are */
 

@@ -6,21 +6,13 @@
  * by a plain second computation and whose payloads together are the first frame's.
  */
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fuzz/fuzz_check.h"
 #include "vswitch/offload.h"
 
 #define MAX 4096
-
-#define CHECK(cond)                                                                \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			abort();                                                   \
-		}                                                                  \
-	} while (0)
 
 /* Byte by byte, RFC 1071. */
 static uint32_t sum_plain(const uint8_t *p, size_t n, uint32_t sum)

@@ -5,22 +5,14 @@
  * unmap alternate; the bus is answered by the BAR that came first; MSI and MSI-X are armed while
  * enabled, and KVM has the vectors that the capability's bytes ask for.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
 #include "tests/fakes/irq_recorder.h"
+#include "tests/fuzz/fuzz_check.h"
 #include "vmm/layout.h"
 #include "vmm/pci.h"
-
-#define CHECK(cond)                                                                \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			abort();                                                   \
-		}                                                                  \
-	} while (0)
 
 #define FUNCS 3
 #define HIGH  0x800000000ull

@@ -4,7 +4,6 @@
  * what it does. No more are connected than there are places, no line is longer than the limit, and what a
  * client holds ends once.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -15,14 +14,7 @@
 
 #include "common/cleanup.h"
 #include "common/rpc_server.h"
-
-#define CHECK(cond)                                                                \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			abort();                                                   \
-		}                                                                  \
-	} while (0)
+#include "tests/fuzz/fuzz_check.h"
 
 #define CLIENTS  8
 #define PLACES   4

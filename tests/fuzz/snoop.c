@@ -9,18 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fuzz/fuzz_check.h"
 #include "vswitch/snoop.h"
 
 #define PORTS 4
 #define LIMIT 5
-
-#define CHECK(cond)                                                                \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			abort();                                                   \
-		}                                                                  \
-	} while (0)
 
 static uint32_t sum(const uint8_t *p, uint32_t len, uint32_t v)
 {

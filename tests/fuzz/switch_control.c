@@ -12,14 +12,7 @@
 #include "vswitch/config_json.h"
 #include "vswitch/plan.h"
 #include "common/rpc.h"
-
-#define CHECK(cond)                                                                \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			abort();                                                   \
-		}                                                                  \
-	} while (0)
+#include "tests/fuzz/fuzz_check.h"
 
 static void echo(void *ctx, const json_t *params, struct rpc_answer *a)
 {

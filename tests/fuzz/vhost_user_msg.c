@@ -9,7 +9,6 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,16 +16,9 @@
 #include <unistd.h>
 
 #include "devices/vhost_user_msg.h"
+#include "tests/fuzz/fuzz_check.h"
 
 #define FDS 12u
-
-#define CHECK(cond)                                                                \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			abort();                                                   \
-		}                                                                  \
-	} while (0)
 
 static void piece_send(int sock, const uint8_t *buf, size_t len, int fd, unsigned int fds)
 {
