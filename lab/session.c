@@ -28,11 +28,14 @@
  * QEMU's software CPUs lose a timer interrupt now and then while a kernel boots on a busy machine, and
  * the kernel then waits for ever ("rcu_preempt kthread starved"). A boot that takes much longer
  * than one does is given up for another; the last has all the time a slow machine may need.
+ * QEMU before 10.0.4 may also crash while the kernel sizes BARs: a CPU looks into a memory map that
+ * was freed ("iotlb_to_section", QEMU's issue 3040). Nothing of the caller's has run then.
  */
 #define BOOT_TRIES           3
 #define BOOT_FIRST_S         60u
 #define BOOT_LAST_S          180u
 #define POWER_OFF_TIMEOUT_MS 5000
+#define QEMU_END_TIMEOUT_MS  2000 /* from its last word to its end */
 #define DISK_BYTES           (64LL << 20)
 #define EXEC_FAILED          127
 /* Never blocks on a pipe that poll(2) calls writable. */
@@ -57,7 +60,8 @@ struct session {
 	unsigned int boot_s; /* this boot may take */
 	bool ready;
 	bool exited;
-	bool exec_failed;
+	bool hung_up;    /* QEMU closed the control channel */
+	int qemu_status; /* as of waitpid(2), of the last QEMU that ended by itself, or -1 */
 	uint32_t status;
 	int signal;
 	uint64_t deadline_ms; /* for the boot, then for the power-off */
@@ -295,18 +299,36 @@ static int qemu_start(struct session *s, const char *kernel, const char *initrd,
 	return r;
 }
 
+/* One that hung up is ending by itself: wait for that, it tells what of. */
 static void qemu_kill(struct session *s)
 {
-	int status = 0;
+	uint64_t end = now_ms() + (s->hung_up ? QEMU_END_TIMEOUT_MS : 0);
+	siginfo_t ended = {0};
+	int status;
 
 	if (s->qemu <= 0)
 		return;
+	/* Not reaped yet: until then no other process can have its number. */
+	while (waitid(P_PID, (id_t)s->qemu, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+		!ended.si_pid && now_ms() < end)
+		usleep(5000);
 	kill(-s->qemu, SIGKILL); /* its own session, if it came so far */
 	kill(s->qemu, SIGKILL);
 	while (waitpid(s->qemu, &status, 0) < 0 && errno == EINTR)
 		;
-	s->exec_failed = WIFEXITED(status) && WEXITSTATUS(status) == EXEC_FAILED;
+	s->qemu_status = ended.si_pid ? status : -1;
 	s->qemu = -1;
+}
+
+static bool qemu_exited(const struct session *s, int code)
+{
+	return s->qemu_status >= 0 && WIFEXITED(s->qemu_status) &&
+	       WEXITSTATUS(s->qemu_status) == code;
+}
+
+static bool qemu_crashed(const struct session *s)
+{
+	return s->qemu_status >= 0 && WIFSIGNALED(s->qemu_status);
 }
 
 static void terminal_raw(struct session *s)
@@ -392,6 +414,7 @@ static int control_read(struct session *s, struct err *e)
 		return 0;
 	if (n <= 0) {
 		s->control = fd_close(s->control);
+		s->hung_up = true;
 		if (s->exited)
 			return 0;
 		return err_set(e, EIO,
@@ -589,7 +612,7 @@ static char *console_keep(struct session *s)
 static int failure_explain(struct session *s, int r, struct err *e)
 {
 	_cleanup_free_ char *log = NULL;
-	char qemu[240], panic[160], why[200];
+	char qemu[240], panic[160], why[200], end[64] = "";
 
 	if (!e)
 		return r;
@@ -600,7 +623,7 @@ static int failure_explain(struct session *s, int r, struct err *e)
 			"qemu-system-x86 8.0 or newer, on Debian 12 from backports; "
 			"./scripts/setup does it",
 			qemu);
-	if (s->exec_failed)
+	if (qemu_exited(s, EXEC_FAILED))
 		return err_set(e, ENOENT,
 			"%s: install the Debian package qemu-system-x86 (8.0 or newer) or run "
 			"./scripts/setup",
@@ -608,8 +631,11 @@ static int failure_explain(struct session *s, int r, struct err *e)
 	line_find(s->console, "Kernel panic", NULL, panic, sizeof(panic));
 	log = console_keep(s);
 	snprintf(why, sizeof(why), "%.199s", e->text);
-	return err_set(e, -r, "%s%s%s%s%s; L1's console: %s", why, *qemu ? "; QEMU: " : "", qemu,
-		*panic ? "; " : "", panic, log ? log : "not kept");
+	if (qemu_crashed(s))
+		snprintf(end, sizeof(end), "; QEMU crashed (SIG%s)",
+			sigabbrev_np(WTERMSIG(s->qemu_status)) ?: "?");
+	return err_set(e, -r, "%s%s%s%s%s%s; L1's console: %s", why, end, *qemu ? "; QEMU: " : "",
+		qemu, *panic ? "; " : "", panic, log ? log : "not kept");
 }
 
 static int session_loop(struct session *s, struct err *e)
@@ -631,31 +657,48 @@ static unsigned int boot_first_s(void)
 	return n > 0 && n <= 3600 ? (unsigned int)n : BOOT_FIRST_S;
 }
 
-/* Nothing of the machine is left; what it is to be told is still queued. */
+/* Forget the machine that ended; what the next is to be told is still queued. */
 static void machine_drop(struct session *s)
 {
-	qemu_kill(s);
 	s->control = fd_close(s->control);
+	s->hung_up = false;
 	hotplug_finish(&s->hotplug);
 	s->in.len = s->in.off = 0;
 	s->shown.len = s->shown.off = 0;
 }
 
+/*
+ * Why the boot that ended with @r is worth another, or NULL. QEMU ends with 0 when L1 resets itself,
+ * as it does after a panic; a QEMU that ends with anything else does not like its arguments.
+ */
+static const char *boot_lost(const struct session *s, int r)
+{
+	if (s->ready || r >= 0)
+		return NULL;
+	if (r == -ETIMEDOUT)
+		return "was not ready in time";
+	return qemu_crashed(s) ? "crashed QEMU" : qemu_exited(s, 0) ? "reset itself" : NULL;
+}
+
 static int session_boot(struct session *s, const char *kernel, const char *initrd, struct err *e)
 {
+	const char *lost;
+	uint64_t start;
 	int r;
 
-	for (unsigned int try = 1;; try++) {
-		s->boot_s = try < BOOT_TRIES ? boot_first_s() *
-		try : BOOT_LAST_S
-			;
+	for (unsigned int n = 1;; n++) {
+		start = now_ms();
+		s->boot_s = n < BOOT_TRIES ? boot_first_s() * n : BOOT_LAST_S;
 		r = qemu_start(s, kernel, initrd, e);
 		if (r < 0)
 			return r;
 		r = session_loop(s, e);
-		if (r != -ETIMEDOUT || s->ready || try == BOOT_TRIES)
+		qemu_kill(s);
+		lost = boot_lost(s, r);
+		if (!lost || n == BOOT_TRIES)
 			return r;
-		log_info("lab: L1 was not ready after %u s: booting it anew", s->boot_s);
+		log_info("lab: L1 %s after %.1f s: booting it anew", lost,
+			(double)(now_ms() - start) / 1000);
 		machine_drop(s);
 	}
 }
@@ -687,7 +730,6 @@ static int session_run(struct session *s, struct err *e)
 		return r;
 	r = session_boot(s, kernel, initrd, e);
 	terminal_restore(s);
-	qemu_kill(s);
 	return r < 0 ? failure_explain(s, r, e) : 0;
 }
 
@@ -713,6 +755,7 @@ int lab_session(const struct lab_config *cfg, int *ret_status, struct err *e)
 {
 	struct session s = {.cfg = cfg,
 		.qemu = -1,
+		.qemu_status = -1,
 		.control = -1,
 		.signals = -1,
 		.console = -1,

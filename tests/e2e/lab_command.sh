@@ -48,6 +48,29 @@ input" "output"
 matches "$(wc -l <"$scratch/boots")" '^[23]$' "boots"
 nothing_left
 
+it "boots anew when QEMU crashes before L1 is ready, or L1 resets itself"
+cat >"$scratch/first-qemu" <<'END'
+#!/bin/sh
+echo boot >>"$LATE"
+[ "$(wc -l <"$LATE")" -gt 1 ] || eval "$FIRST"
+exec qemu-system-x86_64 "$@"
+END
+chmod +x "$scratch/first-qemu"
+for first in 'kill -ABRT $$' 'exit 0'; do
+	rm -f "$scratch/boots"
+	FIRST=$first LATE=$scratch/boots VIADUCT_QEMU=$scratch/first-qemu lab_run -- cat <<<"input"
+	equal "$status" 0 "exit status after $first"
+	equal "$(cat "$out")" input "output after $first"
+	equal "$(wc -l <"$scratch/boots")" 2 "boots after $first"
+done
+nothing_left
+
+it "says so when every QEMU crashes"
+FIRST='kill -ABRT $$' LATE=/dev/null VIADUCT_QEMU=$scratch/first-qemu lab_run -- true
+equal "$status" 125 "exit status"
+matches "$(cat "$err")" 'L1 did not boot; QEMU crashed \(SIGABRT\)' "stderr"
+rm -f "$TMPDIR"/viaduct-lab-console-*.log
+
 it "ends when the reader of its output does"
 {
 	timeout 120 viaduct lab run -- yes 9>&-
@@ -102,5 +125,25 @@ matches "$(cat "$err")" "L1 went down .*console: $TMPDIR/[^ ]*log" "message"
 log=$(sed -n 's/.*console: //p' "$err")
 holds "the log tells of the crash" grep -q 'sysrq triggered crash' "$log"
 rm -f "$log"
+
+it "says so when QEMU crashes under the command, which is not run again"
+mkdir "$scratch/runs"
+cat >"$scratch/known-qemu" <<'END'
+#!/bin/sh
+echo $$ >"$RUNS/qemu"
+exec qemu-system-x86_64 "$@"
+END
+chmod +x "$scratch/known-qemu"
+RUNS=$scratch/runs VIADUCT_QEMU=$scratch/known-qemu \
+	lab_run --share "$scratch/runs" -- sh -c 'echo ran >>"$RUNS/command"; sleep 60' &
+lab=$!
+until [ -s "$scratch/runs/command" ] || ! kill -0 "$lab" 2>/dev/null; do
+	sleep 0.1
+done
+kill -ABRT "$(cat "$scratch/runs/qemu")"
+wait "$lab"
+matches "$(cat "$err")" 'L1 went down while the command ran; QEMU crashed \(SIGABRT\)' "message"
+equal "$(cat "$scratch/runs/command")" ran "runs of the command"
+rm -f "$TMPDIR"/viaduct-lab-console-*.log
 nothing_left
 done_testing
