@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli/doctor_cli.h"
+#include "cli/output.h"
 #include "cli/vf.h"
 #include "common/cleanup.h"
 #include "vf-manager/select.h"
@@ -155,6 +156,7 @@ int main(int argc, char **argv)
 	size_t n;
 
 	argp_err_exit_status = EXIT_USAGE;
+	output_guard("viaduct doctor");
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
 	checks = checks_merge(&n);
 	if (!checks) {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli/doctor_cli.h"
+#include "cli/json.h"
 #include "common/cleanup.h"
 
 #define ID_WIDTH 20
@@ -193,11 +194,8 @@ int doctor_printer_finish(struct doctor_printer *p, enum vfm_status worst)
 			vfm_status_name(worst), "count", "pass", (int)p->count[VFM_PASS], "skip",
 			(int)p->count[VFM_SKIP], "warn", (int)p->count[VFM_WARN], "fail",
 			(int)p->count[VFM_FAIL], "findings", p->findings);
-		int r = o ? json_dumpf(o, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) : -1;
 
-		json_decref(o);
-		putchar('\n');
-		return r < 0 || fflush(stdout) ? -EIO : 0;
+		return json_print(o) ? -EIO : 0;
 	}
 	device_end(p);
 	alike_print(p);

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "cli/guest_socket.h"
+#include "cli/json.h"
+#include "cli/output.h"
 #include "common/cleanup.h"
 #include "common/err.h"
 #include "common/sysfs.h"
@@ -157,9 +159,8 @@ static int show(const struct info *info, struct err *e)
 	if (r < 0)
 		return r;
 	if (info->json) {
-		r = json_dumpf(o, stdout, info->watch ? JSON_COMPACT : JSON_INDENT(2)) < 0 ? -EIO
-											   : 0;
-		putchar('\n');
+		json_incref(o);
+		r = (info->watch ? json_print_line(o) : json_print(o)) ? -EIO : 0;
 	} else if (!info->name && !json_array_size(json_object_get(o, "guests"))) {
 		fputs("no guests run\n", stderr);
 	} else if (!info->name) {
@@ -168,8 +169,9 @@ static int show(const struct info *info, struct err *e)
 		r = info->irqs ? info_irqs_print(o) : info_guest_print(o);
 	}
 	json_decref(o);
+	/* The guard of stdout says why. */
 	if (r < 0 || fflush(stdout))
-		return err_sys(e, r < 0 ? -r : errno, "write the answer");
+		exit(INFO_FAILED);
 	return 0;
 }
 
@@ -201,6 +203,7 @@ int main(int argc, char **argv)
 	int r;
 
 	argp_err_exit_status = INFO_USAGE;
+	output_guard("viaduct info");
 	argp_parse(&argp, argc, argv, 0, NULL, &info);
 	info.dir_fd = guest_dir_open(false, &e);
 	r = info.dir_fd < 0 ? info.dir_fd : 0;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cli/lab.h"
+#include "cli/output.h"
 #include "common/cleanup.h"
 #include "lab/lab.h"
 
@@ -383,6 +384,7 @@ int main(int argc, char **argv)
 	char name[64];
 
 	streams_ensure();
+	output_guard("viaduct lab");
 
 	if (argc < 2) {
 		usage(stderr);

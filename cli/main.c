@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/output.h"
 #include "common/cleanup.h"
 
 #define EXIT_USAGE 2
@@ -66,6 +67,7 @@ int main(int argc, char **argv)
 {
 	_cleanup_free_ char *name = NULL;
 
+	output_guard("viaduct");
 	if (argc < 2) {
 		usage(stderr);
 		return EXIT_USAGE;

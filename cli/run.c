@@ -15,6 +15,7 @@
 #include <systemd/sd-event.h>
 
 #include "cli/guest_socket.h"
+#include "cli/output.h"
 #include "cli/run_control.h"
 #include "cli/run_info.h"
 #include "common/cleanup.h"
@@ -679,6 +680,7 @@ int main(int argc, char **argv)
 
 	r.guest.t.start = run_now();
 	argp_err_exit_status = RUN_USAGE;
+	output_guard("viaduct run");
 	argp_parse(&argp, argc, argv, 0, NULL, &opt);
 
 	/* Who holds a device is told by this name: let it be the guest's. */

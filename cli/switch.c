@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/switch.h"
+#include "cli/output.h"
 #include "common/cleanup.h"
 #include "vswitch/vlan.h"
 
@@ -113,6 +114,7 @@ int main(int argc, char **argv)
 	struct err e = {0};
 
 	argp_err_exit_status = SWITCH_EXIT_USAGE;
+	output_guard("viaduct switch");
 	for (size_t i = 0; i < ARRAY_SIZE(own_options); i++)
 		if (!strcmp(noun, own_options[i].noun))
 			return own_options[i].run(argc, argv);

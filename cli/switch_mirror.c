@@ -174,8 +174,7 @@ int switch_mirror(int argc, char **argv)
 		return e.code == EDESTADDRREQ ? (switch_complain(&e), SWITCH_EXIT_USAGE)
 					      : switch_complain(&e);
 	if (m.json) {
-		json_dumpf(result, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
-		putchar('\n');
+		switch_json_print(result);
 	} else if (json_is_array(result)) {
 		mirrors_print(result);
 	}

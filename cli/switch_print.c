@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/json.h"
 #include "cli/switch.h"
 #include "common/cleanup.h"
 
@@ -130,8 +131,7 @@ static void words_print(const char *prefix, const json_t *o, bool *first)
 
 void switch_json_print(const json_t *result)
 {
-	json_dumpf(result, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
-	putchar('\n');
+	json_print(json_incref((json_t *)result));
 }
 
 void switch_ports_print(const json_t *list)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/vf.h"
+#include "cli/output.h"
 #include "common/cleanup.h"
 #include "vf-manager/select.h"
 
@@ -272,6 +273,7 @@ static int command_run(const struct vf_command *c, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	argp_err_exit_status = EXIT_USAGE;
+	output_guard("viaduct vf");
 	if (argc < 2) {
 		help(stderr);
 		return EXIT_USAGE;

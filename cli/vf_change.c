@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/json.h"
 #include "cli/vf.h"
 #include "common/cleanup.h"
 #include "vf-manager/devlink.h"
@@ -23,14 +24,10 @@ static json_t *phases_json(const struct vfm_carve_result *r)
 static int carve_json(struct bdf pf, const struct vfm_carve_result *res)
 {
 	char name[BDF_STRLEN];
-	json_t *top = json_pack("{s:s, s:i, s:i, s:b, s:i, s:o}", "pf", bdf_format(pf, name),
-		"before", (int)res->before, "after", (int)res->after, "changed", (int)res->changed,
-		"ready_ms", (int)res->ready_ms, "phases_us", phases_json(res));
-	int r = json_dumpf(top, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 
-	json_decref(top);
-	putchar('\n');
-	return r < 0 || fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+	return json_print(json_pack("{s:s, s:i, s:i, s:b, s:i, s:o}", "pf", bdf_format(pf, name),
+		"before", (int)res->before, "after", (int)res->after, "changed", (int)res->changed,
+		"ready_ms", (int)res->ready_ms, "phases_us", phases_json(res)));
 }
 
 static int carve_text(const char *pf, const struct vfm_carve_result *res)

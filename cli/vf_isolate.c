@@ -41,11 +41,8 @@ static int print_json(const char *name, const struct vfm_group *g, const struct 
 	json_t *top = json_pack("{s:s, s:s, s:o, s:o}", "bdf", name, "verdict",
 		vfm_status_name(vfm_findings_verdict(f)), "group", group_json(g), "findings",
 		findings_json(f));
-	int r = json_dumpf(top, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 
-	json_decref(top);
-	putchar('\n');
-	return r < 0 || fflush(stdout) ? -EIO : 0;
+	return json_print(top) ? -EIO : 0;
 }
 
 static const char *colour_of(enum vfm_status s)

@@ -4,31 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/json.h"
 #include "cli/vf.h"
 #include "cli/vf_show.h"
 #include "common/cleanup.h"
-
-json_t *json_text(const char *s)
-{
-	/* NULL: no UTF-8, such as a name cut short within a character. */
-	json_t *text = s && *s ? json_string(s) : NULL;
-
-	return text ? text : json_null();
-}
-
-json_t *json_number(int n)
-{
-	return n >= 0 ? json_integer(n) : json_null();
-}
-
-int json_print(json_t *top)
-{
-	int r = top ? json_dumpf(top, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) : -1;
-
-	json_decref(top);
-	putchar('\n');
-	return r < 0 || fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
-}
 
 json_t *function_json(const struct vfm_function *f, const struct vfm_lease *lease)
 {

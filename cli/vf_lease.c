@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/json.h"
 #include "cli/vf.h"
 #include "common/cleanup.h"
 #include "vf-manager/lease.h"
@@ -150,9 +151,8 @@ static int lease_take(struct vfm *v, const struct vf_args *a)
 
 static int list_json(const struct vfm_lease *l, int n)
 {
-	json_t *root = json_object(), *list = json_array();
+	json_t *list = json_array();
 	char name[BDF_STRLEN];
-	int r;
 
 	for (int i = 0; i < n; i++) {
 		json_t *o = json_object();
@@ -165,11 +165,7 @@ static int list_json(const struct vfm_lease *l, int n)
 		json_object_set_new(o, "held", json_boolean(l[i].held));
 		json_array_append_new(list, o);
 	}
-	json_object_set_new(root, "leases", list);
-	r = json_dumpf(root, stdout, JSON_INDENT(2));
-	json_decref(root);
-	putchar('\n');
-	return r || fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+	return json_print(json_pack("{s:o}", "leases", list));
 }
 
 static int lease_list(struct vfm *v, const struct vf_args *a)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cli/json.h"
 #include "cli/table.h"
 #include "cli/vf.h"
 #include "cli/vf_show.h"

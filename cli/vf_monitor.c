@@ -6,14 +6,15 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/json.h"
 #include "cli/vf.h"
-#include "cli/vf_json.h"
 #include "common/cleanup.h"
 #include "vf-manager/monitor.h"
 #include "vf-manager/select.h"
@@ -212,7 +213,6 @@ static int print_json(const struct vfm_event *ev)
 	json_t *o = json_pack("{s:s, s:s, s:I}", "event", vfm_event_name(ev->kind), "time",
 		time_text(ev->realtime_us, true, when, sizeof(when)), "monotonic_us",
 		(json_int_t)ev->monotonic_us);
-	int r;
 
 	if (!o)
 		return -ENOMEM;
@@ -224,11 +224,7 @@ static int print_json(const struct vfm_event *ev)
 	}
 	event_put(o, ev);
 	errno = 0;
-	r = json_dumpf(o, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
-	json_decref(o);
-	if (r < 0 || putchar('\n') == EOF)
-		return errno ? -errno : -EIO;
-	return 0;
+	return !json_print_line(o) ? 0 : errno ? -errno : -EIO;
 }
 
 static void print_settings(const struct vfm_settings *s)
@@ -367,9 +363,15 @@ int vf_monitor(struct vfm *v, const struct vf_args *a)
 		r = loop_run(&w, signal_fd);
 	vfm_monitor_destroy(w.m);
 	/* A reader that has seen enough is no failure. */
-	if (r == -EPIPE)
+	if (w.status == -EPIPE) {
+		__fpurge(stdout);
+		clearerr(stdout);
 		return EXIT_DONE;
+	}
+	/* Of anything else that keeps events from being written, output_guard() tells. */
+	if (w.status < 0)
+		return EXIT_FAILED;
 	if (r < 0 && !w.err.code)
-		err_sys(&w.err, -r, "monitor: write events");
+		err_sys(&w.err, -r, "monitor: wait for events");
 	return r < 0 ? vf_fail(r, &w.err) : EXIT_DONE;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/json.h"
 #include "cli/table.h"
 #include "cli/vf.h"
 #include "common/cleanup.h"
@@ -46,16 +47,6 @@ static json_t *bdf_json(bool has, struct bdf b)
 	return has ? json_string(bdf_format(b, name)) : json_null();
 }
 
-static json_t *index_json(int index)
-{
-	return index >= 0 ? json_integer(index) : json_null();
-}
-
-static json_t *text_json(const char *s)
-{
-	return s && *s ? json_string(s) : json_null();
-}
-
 static json_t *pfs_json(const struct vfm_plan *p)
 {
 	json_t *all = json_array();
@@ -66,7 +57,7 @@ static json_t *pfs_json(const struct vfm_plan *p)
 		json_array_append_new(
 			all, json_pack("{s:s, s:o, s:i, s:o}", "pf", pf->want->selector, "bdf",
 				     bdf_json(pf->found, pf->bdf), "line", (int)pf->want->line,
-				     "error", text_json(pf->why.code ? pf->why.text : NULL)));
+				     "error", json_text(pf->why.code ? pf->why.text : NULL)));
 	}
 	return all;
 }
@@ -103,21 +94,12 @@ static json_t *steps_json(const struct vfm_plan *p)
 		json_array_append_new(
 			all, json_pack("{s:o, s:s, s:o, s:o, s:i, s:s, s:o, s:s, s:o}", "pf",
 				     bdf_json(true, p->pf[s->pf].bdf), "step",
-				     vfm_step_name(s->kind), "vf", index_json(s->index), "bdf",
+				     vfm_step_name(s->kind), "vf", json_number(s->index), "bdf",
 				     bdf_json(s->has_vf, s->vf), "destroys", (int)s->destroys,
 				     "text", s->text, "affected", affected_json(p, i), "outcome",
-				     outcomes[s->outcome], "why", text_json(s->why)));
+				     outcomes[s->outcome], "why", json_text(s->why)));
 	}
 	return all;
-}
-
-static int json_print(json_t *o)
-{
-	int r = o ? json_dumpf(o, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) : -1;
-
-	json_decref(o);
-	putchar('\n');
-	return r < 0 || fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 }
 
 static json_t *phases_json(const struct vfm_phases *t)
@@ -155,9 +137,9 @@ static int diff_json(const struct vfm_plan *p)
 
 		json_array_append_new(
 			all, json_pack("{s:o, s:o, s:o, s:s, s:o, s:s}", "pf",
-				     bdf_json(true, p->pf[d->pf].bdf), "vf", index_json(d->index),
+				     bdf_json(true, p->pf[d->pf].bdf), "vf", json_number(d->index),
 				     "bdf", bdf_json(d->has_vf, d->vf), "key", d->key, "have",
-				     text_json(d->have), "want", d->want));
+				     json_text(d->have), "want", d->want));
 	}
 	return json_print(json_pack("{s:o, s:o}", "pfs", pfs_json(p), "differences", all));
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/json.h"
 #include "cli/vf.h"
 #include "common/cleanup.h"
 #include "vf-manager/pool.h"

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/json.h"
 #include "cli/vf.h"
-#include "cli/vf_json.h"
 #include "common/cleanup.h"
 #include "vf-manager/select.h"
 #include "vf-manager/stats.h"
@@ -90,9 +90,8 @@ static json_t *tri_json(enum vfm_tri t)
 
 static int print_json(const struct chosen *c)
 {
-	json_t *all = json_array(), *top;
+	json_t *all = json_array();
 	char bdf[BDF_STRLEN], pf[BDF_STRLEN];
-	int r;
 
 	for (size_t i = 0; i < c->n; i++) {
 		const struct vfm_stats *s = &c->vf[i];
@@ -107,11 +106,7 @@ static int print_json(const struct chosen *c)
 				tri_json(s->reported), "counters", counters_json(&s->counted),
 				"netdev", json_text(s->netdev), "own", counters_json(&s->own)));
 	}
-	top = json_pack("{s:o}", "vfs", all);
-	r = json_dumpf(top, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
-	json_decref(top);
-	putchar('\n');
-	return r < 0 || fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+	return json_print(json_pack("{s:o}", "vfs", all));
 }
 
 static void print_counters(const struct vfm_counters *c)
