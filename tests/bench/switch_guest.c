@@ -19,47 +19,27 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
+#include "tests/bench/switch_frames.h"
+
 #define BURST 32
 #define RING  1024
 
-struct wire {
-	uint8_t dst[6], src[6];
-	uint8_t rest[22]; /* type and an IPv4 header up to its checksum */
-};
-
 struct guest {
 	struct rte_mempool *pool;
-	uint32_t size, pairs, window, next;
-	uint64_t frames, polls, empty, lost;
+	struct frames frames;
+	uint32_t window;
+	uint64_t count, polls, empty, lost;
 };
 
-/* @side 0 = A */
-static void mac_of(uint8_t *mac, unsigned int side, uint32_t pair)
+static struct rte_mbuf *frame_make(
+	struct guest *g, unsigned int side, uint32_t pair, uint32_t number)
 {
-	/* An odd multiplier scatters them: neighbours in number are not neighbours in address. */
-	uint32_t v = pair * 2654435761u;
-
-	mac[0] = 2;
-	mac[1] = (uint8_t)side;
-	memcpy(mac + 2, &v, 4);
-}
-
-static struct rte_mbuf *frame_make(struct guest *g, unsigned int side, uint32_t pair)
-{
-	static const uint8_t ip[] = {0x08, 0x00, 0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 17};
 	struct rte_mbuf *m = rte_pktmbuf_alloc(g->pool);
-	uint8_t *b;
+	char *b = m ? rte_pktmbuf_append(m, (uint16_t)g->frames.size) : NULL;
 
-	if (!m)
+	if (!b)
 		rte_exit(1, "out of buffers\n");
-	b = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)g->size);
-	memset(b, 0, g->size);
-	mac_of(b, !side, pair);
-	mac_of(b + 6, side, pair);
-	memcpy(b + 12, ip, sizeof(ip));
-	b[16] = (uint8_t)((g->size - 14) >> 8);
-	b[17] = (uint8_t)(g->size - 14);
-	memcpy(b + 26, "\x0a\0\0\1\x0a\0\0\2\0\7\0\7", 12);
+	frame_fill((uint8_t *)b, g->frames.size, side, pair, number);
 	return m;
 }
 
@@ -99,7 +79,7 @@ static void teach(struct guest *g)
 		uint64_t pause = rte_get_timer_cycles() + rte_get_timer_hz() / 100;
 		unsigned int got = 0;
 
-		m = frame_make(g, 0, 0);
+		m = frame_make(g, 0, 0, FRAME_TEACHES);
 		send_all(0, &m, 1);
 		while (rte_get_timer_cycles() < pause)
 			got += drain(1);
@@ -110,10 +90,10 @@ static void teach(struct guest *g)
 	}
 	/* A mark is not enough under Open vSwitch: it learns by a slow path that may be full. */
 	for (unsigned int round = 0; round < 2; round++)
-		for (uint32_t i = 0; i < g->pairs; i++) {
-			m = frame_make(g, 1, i);
+		for (uint32_t i = 0; i < g->frames.pairs; i++) {
+			m = frame_make(g, 1, i, FRAME_TEACHES);
 			send_all(1, &m, 1);
-			m = frame_make(g, 0, i);
+			m = frame_make(g, 0, i, FRAME_TEACHES);
 			send_all(0, &m, 1);
 			for (unsigned int k = 0; k < 4; k++)
 				drain(0), drain(1);
@@ -123,23 +103,6 @@ static void teach(struct guest *g)
 	rte_delay_ms(50);
 	while (drain(0) || drain(1))
 		;
-}
-
-static void readdress(struct guest *g, struct rte_mbuf *m, unsigned int side)
-{
-	struct wire *w = rte_pktmbuf_mtod(m, struct wire *);
-	uint8_t mac[6];
-
-	if (side || g->pairs == 1) {
-		memcpy(mac, w->dst, 6);
-		memcpy(w->dst, w->src, 6);
-		memcpy(w->src, mac, 6);
-		return;
-	}
-	mac_of(w->dst, 1, g->next);
-	mac_of(w->src, 0, g->next);
-	if (++g->next == g->pairs)
-		g->next = 0;
 }
 
 static void bounce(struct guest *g, uint16_t port)
@@ -152,11 +115,11 @@ static void bounce(struct guest *g, uint16_t port)
 		g->empty++;
 		return;
 	}
-	g->frames += n;
+	g->count += n;
 	for (uint16_t i = 0; i < n; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(m[i], void *));
 	for (uint16_t i = 0; i < n; i++)
-		readdress(g, m[i], port);
+		frame_readdress(&g->frames, rte_pktmbuf_mtod(m[i], uint8_t *), port);
 	send_all(port, m, n);
 }
 
@@ -164,10 +127,8 @@ static void launch(struct guest *g)
 {
 	for (uint32_t i = 0; i < 2 * g->window; i++) {
 		uint16_t side = i & 1;
-		struct rte_mbuf *m = frame_make(g, side, g->next);
+		struct rte_mbuf *m = frame_make(g, side, frames_next_pair(&g->frames), i);
 
-		if (++g->next == g->pairs)
-			g->next = 0;
 		send_all(side, &m, 1);
 		if (i % BURST == BURST - 1)
 			rte_delay_us(20);
@@ -177,7 +138,7 @@ static void launch(struct guest *g)
 static void run(struct guest *g, double seconds)
 {
 	uint64_t hz = rte_get_timer_hz(), now = rte_get_timer_cycles();
-	uint64_t end = now + (uint64_t)(seconds * (double)hz), seen = g->frames, at = now;
+	uint64_t end = now + (uint64_t)(seconds * (double)hz), seen = g->count, at = now;
 
 	while ((now = rte_get_timer_cycles()) < end) {
 		for (unsigned int i = 0; i < 16; i++) {
@@ -185,8 +146,8 @@ static void run(struct guest *g, double seconds)
 			bounce(g, 1);
 		}
 		/* Nothing for 200 ms: all that was under way is lost. */
-		if (g->frames != seen) {
-			seen = g->frames;
+		if (g->count != seen) {
+			seen = g->count;
 			at = now;
 		} else if (now - at > hz / 5) {
 			g->lost += 2 * g->window;
@@ -206,10 +167,11 @@ int main(int argc, char **argv)
 	if (n < 0 || argc - n != 6)
 		rte_exit(1, "usage: switch-guest EAL-OPTIONS -- SIZE PAIRS WINDOW WARM SECONDS\n");
 	argv += n;
-	g.size = (uint32_t)atoi(argv[1]);
-	g.pairs = (uint32_t)atoi(argv[2]);
+	g.frames.size = (uint32_t)atoi(argv[1]);
+	g.frames.pairs = (uint32_t)atoi(argv[2]);
 	g.window = (uint32_t)atoi(argv[3]);
-	if (g.size < 60 || g.size > 1514 || !g.pairs || !g.window || g.window > RING)
+	if (g.frames.size < FRAME_MIN || g.frames.size > FRAME_MAX || !g.frames.pairs ||
+		!g.window || g.window > RING)
 		rte_exit(1, "a size of 60 to 1514, a window of up to %d\n", RING);
 	g.pool = rte_pktmbuf_pool_create("g", 8191, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
 	if (!g.pool || rte_eth_dev_count_avail() != 2)
@@ -219,13 +181,13 @@ int main(int argc, char **argv)
 	teach(&g);
 	launch(&g);
 	run(&g, atof(argv[4]));
-	g.frames = g.polls = g.empty = g.lost = 0;
+	g.count = g.polls = g.empty = g.lost = 0;
 	begin = rte_get_timer_cycles();
 	run(&g, atof(argv[5]));
 	took = (double)(rte_get_timer_cycles() - begin) / (double)rte_get_timer_hz();
 	printf("{\"frames\":%llu,\"seconds\":%.3f,\"empty\":%.4f,\"tsc_hz\":%llu,"
 	       "\"lost\":%llu}\n",
-		(unsigned long long)g.frames, took, (double)g.empty / (double)g.polls,
+		(unsigned long long)g.count, took, (double)g.empty / (double)g.polls,
 		(unsigned long long)rte_get_tsc_hz(), (unsigned long long)g.lost);
 	fflush(stdout);
 	/* The sockets go with the process. */
