@@ -235,8 +235,11 @@ void config_write(struct assigned *a, unsigned int off, unsigned int len, uint32
 
 	if (touches(off, len, PCI_COMMAND, 2)) {
 		/* Our own copy took the write already. */
-		command_set(a, (uint16_t)le_load(&a->func.cfg[PCI_COMMAND], 2) & COMMAND_BITS);
-		intx_command(a, a->cfg.command);
+		uint16_t command = (uint16_t)le_load(&a->func.cfg[PCI_COMMAND], 2) & COMMAND_BITS;
+
+		/* First: what the kernel signals as it unmasks INTx comes once and must be taken. */
+		intx_command(a, command);
+		command_set(a, command);
 		any = true;
 	}
 	if (power)

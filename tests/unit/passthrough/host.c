@@ -59,6 +59,8 @@ static void config_wrote(struct host *h, unsigned int off, unsigned int len, uin
 		rule(!h->slot[i].size || (h->dev->config[PCI_COMMAND] & PCI_COMMAND_MEMORY &&
 						 (h->dev->config[CAP_PM + PCI_PM_CTRL] & 3) != 3),
 			"slot at %#" PRIx64 " while the device does not decode", h->slot[i].gpa);
+	if (h->command_written && off < PCI_COMMAND + 2 && off + len > PCI_COMMAND)
+		h->command_written(h);
 }
 
 static bool dev_access(uint64_t off, unsigned int *ret_index, uint64_t *ret_off)

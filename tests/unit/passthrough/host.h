@@ -70,6 +70,8 @@ struct host {
 	unsigned int flrs, arms, disarms, pauses;
 	int armed_index; /* -1 = none */
 	int unmask_fd;   /* of INTx */
+	void (*command_written)(
+		struct host *h); /* the kernel's part of a write of COMMAND, or NULL */
 	unsigned int armed;
 	int fds[MSIX_MAX];
 	bool dynamic;           /* MSI-X vectors may be added while armed */

@@ -272,6 +272,32 @@ START_TEST(intx_disable_takes_the_interrupt_back)
 }
 END_TEST
 
+/* As vfio_pci_intx_unmask(): the signal is out, and here also taken, before the write returns. */
+static void unmask_with_command(struct host *host)
+{
+	if (dev_get(host, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE || !dev.asserts)
+		return;
+	dev.masked = false;
+	kernel_step();
+	wait_taken();
+}
+
+START_TEST(signal_at_the_very_enable_is_not_lost)
+{
+	open_placed();
+	pin_put(PIN, LEVEL | VECTOR);
+	cfg_set(h, PCI_COMMAND, 2, PCI_COMMAND_INTX_DISABLE);
+	dev.asserts = true;
+	h->command_written = unmask_with_command;
+	cfg_set(h, PCI_COMMAND, 2, 0);
+	ck_assert_uint_eq(dev.fired, 1);
+	ck_assert_uint_eq(messages(), 1);
+	dev.asserts = false;
+	eoi();
+	ck_assert(!dev.masked);
+}
+END_TEST
+
 START_TEST(signal_under_way_when_intx_is_disabled_is_dropped)
 {
 	uint64_t one = 1;
@@ -451,6 +477,7 @@ int main(void)
 	tcase_add_test(t, interrupt_at_a_masked_pin_waits_for_its_unmask);
 	tcase_add_test(t, shared_pin_stays_high_for_the_other_device);
 	tcase_add_test(t, intx_disable_takes_the_interrupt_back);
+	tcase_add_test(t, signal_at_the_very_enable_is_not_lost);
 	tcase_add_test(t, signal_under_way_when_intx_is_disabled_is_dropped);
 	tcase_add_test(t, guest_may_switch_kinds_in_any_order);
 	tcase_add_test(t, each_kind_delivers_after_any_number_of_switches);
