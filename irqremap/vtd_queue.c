@@ -22,9 +22,10 @@ enum { DESC_CONTEXT = 1, DESC_IOTLB, DESC_DEVICE, DESC_IEC, DESC_WAIT };
 #define IEC_MASK_MAX    15u /* as ECAP says */
 
 /* VT-d §6.5.2.8 */
-#define WAIT_INTERRUPT (1ull << 4)
-#define WAIT_STATUS    (1ull << 5)
-#define WAIT_RESERVED  0xffffff00ull
+#define WAIT_INTERRUPT   (1ull << 4)
+#define WAIT_STATUS      (1ull << 5)
+#define WAIT_RESERVED    0xffffff80ull /* bit 7 drains page requests, which are not offered */
+#define WAIT_RESERVED_HI 3ull
 
 struct desc {
 	uint64_t lo, hi;
@@ -64,10 +65,9 @@ static int wait(struct vtd *v, const struct desc *d)
 {
 	uint32_t status = (uint32_t)(d->lo >> 32);
 
-	if (d->lo & WAIT_RESERVED)
+	if (d->lo & WAIT_RESERVED || d->hi & WAIT_RESERVED_HI)
 		return -EINVAL;
-	if (d->lo & WAIT_STATUS &&
-		v->mem.write(v->mem.ctx, d->hi & ~3ull, &status, sizeof(status)) < 0)
+	if (d->lo & WAIT_STATUS && v->mem.write(v->mem.ctx, d->hi, &status, sizeof(status)) < 0)
 		return -EFAULT;
 	if (d->lo & WAIT_INTERRUPT) {
 		pthread_mutex_lock(&v->lock);
