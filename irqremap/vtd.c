@@ -15,6 +15,7 @@ static enum irte_fault translate(struct vtd *v, uint16_t rid, struct irq_msi in,
 {
 	struct irte entry;
 	enum irte_fault f;
+	uint64_t at;
 
 	*ret_index = 0;
 	*ret_quiet = false;
@@ -29,8 +30,9 @@ static enum irte_fault translate(struct vtd *v, uint16_t rid, struct irq_msi in,
 		return f;
 	if (*ret_index >= v->entries)
 		return IRTE_FAULT_INDEX;
-	if (v->mem.read(v->mem.ctx, v->table + *ret_index * sizeof(entry), &entry, sizeof(entry)) <
-		0)
+	at = v->table + *ret_index * sizeof(entry);
+	/* Nor does a table at the very end go on at address 0. */
+	if (v->table >> VTD_HAW || v->mem.read(v->mem.ctx, at, &entry, sizeof(entry)) < 0)
 		return IRTE_FAULT_ACCESS;
 	f = irte_message(entry, rid, v->extended, ret);
 	*ret_quiet = irte_is_quiet(entry);

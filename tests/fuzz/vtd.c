@@ -112,7 +112,8 @@ static bool decode(struct world *w, unsigned int i, bool compat, struct irq_msi 
 	if (!w->latched || index >= 2u << (w->irta & 15))
 		return false;
 	at = (w->irta & ~0xfffull) + index * 16ull;
-	if (at >= MEM || at + 16 > MEM)
+	/* Where index 0 is no memory, no other wraps around into it. */
+	if ((w->irta & ~0xfffull) >= MEM || at >= MEM || at + 16 > MEM)
 		return false;
 	e = w->mem + at;
 	if (!bits(e, 0, 0) || bits(e, 12, 14) || bits(e, 15, 15) || bits(e, 24, 31) ||

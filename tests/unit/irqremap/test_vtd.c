@@ -783,8 +783,8 @@ static const uint64_t tables[] = {MEM, MEM - 0x1000, 0x7ffffffffffff000, 0xfffff
 
 START_TEST(table_that_is_not_memory_is_fault_23)
 {
-	/* The one that begins in memory ends outside. */
-	uint32_t index = tables[_i] < MEM ? 256 : 0;
+	/* The one that begins in memory ends outside; the last would go on at address 0. */
+	uint32_t index = tables[_i] < MEM || tables[_i] + 0x1000 == 0 ? 256 : 0;
 
 	again(EIME);
 	vtd_write(vtd, IRTA, 8, tables[_i] | EIME | 9);
