@@ -114,6 +114,39 @@ static bool is_bool(const char *text)
 	return false;
 }
 
+/* Decimal or 0x...; a zero in front of more digits is eight times as much to some, ten to others. */
+static bool is_number(const char *text)
+{
+	const char *digits = "0123456789";
+
+	text += *text == '-';
+	if (text[0] == '0' && (text[1] | 0x20) == 'x') {
+		digits = "0123456789abcdefABCDEF";
+		text += 2;
+	} else if (text[0] == '0' && text[1]) {
+		return false;
+	}
+	return *text && !text[strspn(text, digits)];
+}
+
+/* What libcyaml takes in silence: any word for true, "9k" for 9, a text up to its first zero byte. */
+static int scalar_check(const struct config_text *t, const yaml_node_t *node,
+	const cyaml_schema_value_t *s, const char *key, struct err *e)
+{
+	const char *value = (const char *)node->data.scalar.value;
+	char text[160];
+
+	if (strlen(value) != node->data.scalar.length)
+		return mark_err(t, &node->start_mark, e, "a text with a zero byte");
+	if (s->type == CYAML_BOOL && !is_bool(value))
+		return mark_err(t, &node->start_mark, e, "this must be true or false");
+	if ((s->type != CYAML_INT && s->type != CYAML_UINT) || is_number(value))
+		return 0;
+	snprintf(text, sizeof(text), "%s%s'%.48s' is no whole number: digits, and no unit", key,
+		*key ? ": " : "", value);
+	return mark_err(t, &node->start_mark, e, text);
+}
+
 static bool has_key(yaml_document_t *doc, const yaml_node_t *mapping, const char *key)
 {
 	for (yaml_node_pair_t *p = mapping->data.mapping.pairs.start;
@@ -124,21 +157,21 @@ static bool has_key(yaml_document_t *doc, const yaml_node_t *mapping, const char
 }
 
 /*
- * Keys and truth values of what @index is, and below: as deep as the schema is. libcyaml names neither
- * the keys there are nor the line of the wrong one, and takes any word for true.
+ * Keys and values of what @index is, the value of @key, and below: as deep as the schema is. libcyaml
+ * names neither the keys there are nor the line of the wrong one.
  */
-static int node_check(const struct config_text *t, yaml_document_t *doc, int index,
+static int node_check(const struct config_text *t, yaml_document_t *doc, int index, const char *key,
 	const cyaml_schema_value_t *s, struct err *e)
 {
 	yaml_node_t *node = yaml_document_get_node(doc, index);
 	int r = 0;
 
-	if (s->type == CYAML_BOOL && scalar_of(doc, index) && !is_bool(scalar_of(doc, index)))
-		return mark_err(t, &node->start_mark, e, "this must be true or false");
+	if (node->type == YAML_SCALAR_NODE)
+		return scalar_check(t, node, s, key, e);
 	if (node->type == YAML_SEQUENCE_NODE && s->type == CYAML_SEQUENCE) {
 		for (yaml_node_item_t *i = node->data.sequence.items.start;
 			i < node->data.sequence.items.top && r >= 0; i++)
-			r = node_check(t, doc, *i, s->sequence.entry, e);
+			r = node_check(t, doc, *i, key, s->sequence.entry, e);
 		return r;
 	}
 	if (node->type != YAML_MAPPING_NODE || s->type != CYAML_MAPPING)
@@ -146,19 +179,21 @@ static int node_check(const struct config_text *t, yaml_document_t *doc, int ind
 	for (yaml_node_pair_t *p = node->data.mapping.pairs.start;
 		p < node->data.mapping.pairs.top && r >= 0; p++) {
 		const yaml_node_t *k = yaml_document_get_node(doc, p->key);
-		const char *key = scalar_of(doc, p->key);
-		const cyaml_schema_field_t *f = key ? field_find(s, key) : NULL;
+		const char *name = scalar_of(doc, p->key);
+		const cyaml_schema_field_t *f = name ? field_find(s, name) : NULL;
 
 		if (!f)
-			return key_err(t, s, k, key ? key : "", e);
+			return key_err(t, s, k, name ? name : "", e);
+		if (strlen(name) != k->data.scalar.length)
+			return mark_err(t, &k->start_mark, e, "a text with a zero byte");
 		for (yaml_node_pair_t *o = node->data.mapping.pairs.start; o < p; o++)
-			if (!strcmp(scalar_of(doc, o->key), key)) {
+			if (!strcmp(scalar_of(doc, o->key), name)) {
 				char text[96];
 
 				snprintf(text, sizeof(text), "'%s' is given twice", f->key);
 				return mark_err(t, &k->start_mark, e, text);
 			}
-		r = node_check(t, doc, p->value, &f->value, e);
+		r = node_check(t, doc, p->value, f->key, &f->value, e);
 	}
 	for (const cyaml_schema_field_t *f = s->mapping.fields; f->key && r >= 0; f++) {
 		char text[96];
@@ -181,7 +216,7 @@ static int doc_check(const struct config_text *t, const cyaml_schema_value_t *sc
 	if (!yaml_document_get_root_node(&doc))
 		r = err_set(e, EINVAL, "%s is empty", t->what);
 	else
-		r = node_check(t, &doc, 1, schema, e);
+		r = node_check(t, &doc, 1, "", schema, e);
 	yaml_document_delete(&doc);
 	return r;
 }

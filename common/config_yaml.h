@@ -31,8 +31,8 @@ int config_bad(struct config_at *at, const char *key, const char *fmt, ...)
 
 /*
  * Read @t as @schema says into *@ret: config_yaml_free(). Keys that are not in the schema or come twice
- * are refused, as is what is neither true nor false where that is wanted. Returns 0, -EINVAL with
- * "WHAT:LINE:COLUMN: reason" in @e, or -ENOMEM.
+ * are refused, as is what is neither true nor false where that is wanted, or no number to its end, and
+ * text with a zero byte. Returns 0, -EINVAL with "WHAT:LINE:COLUMN: reason" in @e, or -ENOMEM.
  */
 int config_yaml_load(
 	const struct config_text *t, const cyaml_schema_value_t *schema, struct err *e, void **ret);

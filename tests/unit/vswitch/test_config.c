@@ -143,6 +143,23 @@ static const struct {
 	{TOP "- {name: a, vhost-user: /a, anti-spoofing: {ipv6: ['1.2.3.4']}}\n", "IPv6"},
 	{"socket: /s\nsocket: /t\n", "file:2:1: 'socket' is given twice"},
 	{"socket: /s\nhugepages: maybe\n", "file:2:12: this must be true or false"},
+	{"socket: /s\nmemory-mib: 1G\n", "file:2:13: memory-mib: '1G' is no whole number"},
+	{"socket: /s\ncore: 1.5\n", "file:2:7: core: '1.5' is no whole number"},
+	{"socket: /s\ncores: [0, 1x]\n", "file:2:12: cores: '1x' is no whole number"},
+	{"socket: /s\nfdb: {ageing: ''}\n", "file:2:15: ageing: '' is no whole number"},
+	{TOP "- {name: a, vhost-user: /a, mtu: 9000k}\n", "mtu: '9000k' is no whole number"},
+	{TOP "- {name: a, vhost-user: /a, mtu: '1500 '}\n", "mtu: '1500 ' is no whole number"},
+	{TOP "- {name: a, vhost-user: /a, mtu: 1.5e3}\n", "mtu: '1.5e3' is no whole number"},
+	{TOP "- {name: a, vhost-user: /a, vlan: {access: 10x}}\n", "'10x' is no whole number"},
+	{TOP "- {name: a, vhost-user: /a, vlan: {access: 0x}}\n", "'0x' is no whole number"},
+	/* 8 to who wrote YAML 1.1, 10 to everybody else */
+	{TOP "- {name: a, vhost-user: /a, vlan: {access: 010}}\n", "'010' is no whole number"},
+	{TOP "- {name: a, vhost-user: /a, police: {kbit: 10M}}\n", "'10M' is no whole number"},
+	{TOP "- {name: a, vhost-user: /a, storm: {unknown: 5.0}}\n", "'5.0' is no whole number"},
+	{"{\"socket\": \"/s\\u0000x\"}", "file:1:12: a text with a zero byte"},
+	{"{\"socket\\u0000x\": \"/s\"}", "file:1:2: a text with a zero byte"},
+	{TOP "- {name: a, vhost-user: /a, vlan: {trunk: [\"1\\02\"]}}\n",
+		"a text with a zero byte"},
 	{"socket: /s\nports: {\n", "file:3:1: "},
 	{"socket: [/s]\n", "file:1:9: socket: "},
 	{"- socket\n", "file:1:1: "},
@@ -192,6 +209,16 @@ START_TEST(config_refuses_and_says_why)
 }
 END_TEST
 
+START_TEST(config_numbers_may_be_hexadecimal)
+{
+	struct switch_config *c = take("socket: /s\nmemory-mib: 0x80\ncore: 0\n");
+
+	ck_assert_uint_eq(c->memory_mib, 128);
+	ck_assert_int_eq(c->cores[0], 0);
+	switch_config_destroy(c);
+}
+END_TEST
+
 START_TEST(config_names_the_file_it_cannot_read)
 {
 	struct switch_config *c = NULL;
@@ -232,6 +259,7 @@ int main(void)
 	tcase_add_test(tc, config_takes_everything_it_names);
 	tcase_add_loop_test(
 		tc, config_refuses_and_says_why, 0, sizeof(refused) / sizeof(refused[0]));
+	tcase_add_test(tc, config_numbers_may_be_hexadecimal);
 	tcase_add_test(tc, config_names_the_file_it_cannot_read);
 	tcase_add_test(tc, mac_is_six_pairs_and_nothing_else);
 	suite_add_tcase(s, tc);
