@@ -25,21 +25,48 @@ int config_bad(struct config_at *at, const char *key, const char *fmt, ...)
 	return err_set(at->e, EINVAL, "%s", text);
 }
 
+/* What is quoted from a file must not reach a terminal as control bytes. */
+static void printable(struct err *e)
+{
+	for (char *c = e ? e->text : NULL; c && *c; c++)
+		if ((unsigned char)*c < ' ' || *c == '\177')
+			*c = '?';
+}
+
 static int mark_err(
 	const struct config_text *t, const yaml_mark_t *m, struct err *e, const char *text)
 {
 	return err_set(e, EINVAL, "%s:%zu:%zu: %s", t->what, m->line + 1, m->column + 1, text);
 }
 
+/* Where byte @offset is; a column is a character, as everywhere, and in UTF-16 a byte. */
+static yaml_mark_t mark_of(const struct config_text *t, size_t offset)
+{
+	const unsigned char *text = t->bytes;
+	yaml_mark_t m = {.index = offset};
+
+	for (size_t i = 0; i < offset && i < t->len; i++) {
+		if (text[i] == '\n') {
+			m.line++;
+			m.column = 0;
+		} else {
+			m.column += (text[i] & 0xc0) != 0x80;
+		}
+	}
+	return m;
+}
+
 static int parser_err(const struct config_text *t, const yaml_parser_t *p, struct err *e)
 {
 	const char *problem = p->problem ? p->problem : "this is no YAML";
+	yaml_mark_t m = p->problem_mark;
 
 	if (p->error == YAML_MEMORY_ERROR)
 		return err_set(e, ENOMEM, "%s: out of memory", t->what);
+	/* The reader is ahead of the parser and counts bytes alone. */
 	if (p->error == YAML_READER_ERROR)
-		return err_set(e, EINVAL, "%s: byte %zu: %s", t->what, p->problem_offset, problem);
-	return mark_err(t, &p->problem_mark, e, problem);
+		m = mark_of(t, p->problem_offset);
+	return mark_err(t, &m, e, problem);
 }
 
 /* One document and no more: what came after it would be left unread without a word. */
@@ -206,11 +233,39 @@ static int node_check(const struct config_text *t, yaml_document_t *doc, int ind
 	return r;
 }
 
+/* An alias can unfold to more than memory holds. libcyaml refuses it too, but at the wrong place. */
+static int aliases_refuse(const struct config_text *t, struct err *e)
+{
+	yaml_parser_t parser;
+	yaml_event_t event;
+	bool end = false;
+	int r = 0;
+
+	if (!yaml_parser_initialize(&parser))
+		return err_set(e, ENOMEM, "%s: out of memory", t->what);
+	yaml_parser_set_input_string(&parser, t->bytes, t->len);
+	while (!end && r == 0) {
+		if (!yaml_parser_parse(&parser, &event)) {
+			r = parser_err(t, &parser, e);
+			break;
+		}
+		end = event.type == YAML_STREAM_END_EVENT;
+		if (event.type == YAML_ALIAS_EVENT)
+			r = mark_err(t, &event.start_mark, e,
+				"an alias (*name) is not taken: write out what it stands for");
+		yaml_event_delete(&event);
+	}
+	yaml_parser_delete(&parser);
+	return r;
+}
+
 static int doc_check(const struct config_text *t, const cyaml_schema_value_t *schema, struct err *e)
 {
 	yaml_document_t doc;
-	int r = doc_load(t, e, &doc);
+	int r = aliases_refuse(t, e);
 
+	if (r == 0)
+		r = doc_load(t, e, &doc);
 	if (r < 0)
 		return r;
 	if (!yaml_document_get_root_node(&doc))
@@ -252,7 +307,7 @@ __attribute__((format(printf, 3, 0))) static void message_take(
 		sscanf(p, "in mapping field '%63[^']'", m->key);
 }
 
-int config_yaml_load(
+static int yaml_load(
 	const struct config_text *t, const cyaml_schema_value_t *schema, struct err *e, void **ret)
 {
 	struct messages m = {0};
@@ -261,7 +316,6 @@ int config_yaml_load(
 		.log_ctx = &m,
 		.mem_fn = cyaml_mem,
 		.log_level = CYAML_LOG_WARNING,
-		/* An alias can unfold to more than memory holds. */
 		.flags = CYAML_CFG_NO_ALIAS,
 	};
 	void *data = NULL;
@@ -282,6 +336,16 @@ int config_yaml_load(
 		return err_set(e, EINVAL, "%s is empty", t->what);
 	*ret = data;
 	return 0;
+}
+
+int config_yaml_load(
+	const struct config_text *t, const cyaml_schema_value_t *schema, struct err *e, void **ret)
+{
+	int r = yaml_load(t, schema, e, ret);
+
+	if (r < 0)
+		printable(e);
+	return r;
 }
 
 void config_yaml_free(const cyaml_schema_value_t *schema, void *data)
@@ -365,6 +429,7 @@ int config_yaml_blame(const struct config_text *t, const struct config_at *at, i
 	struct config_doc *d = NULL;
 	unsigned int line, column;
 
+	printable(at->e);
 	if (r != -EINVAL || config_doc_open(t, &d, NULL) < 0)
 		return err_wrap(at->e, r, "%s", t->what);
 	config_doc_find(d, at->bad[0] ? at->bad : at->base, &line, &column);

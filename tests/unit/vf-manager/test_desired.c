@@ -156,7 +156,13 @@ static const struct {
 	{PF "  vfs:\n  - {index: 0, mac: '52:54:00:00:00:01'}\n"
 	    "  - {index: 2, mac: '52:54:00:00:00:01'}\n",
 		"f:4:3", "VFs 0 and 2 (line 5) both have mac 52:54:00:00:00:01"},
-	{"pfs: &a\n- pf: eth0\nstatus: *a\n", "f:", ""},
+	{"pfs: &a\n- pf: eth0\nstatus: *a\n", "f:3:9:", "alias"},
+	{PF "  vfs:\n  - {index: 0, vlan: &x 5}\n  - index: 1\n    vlan: *x\n", "f:6:11:", "alias"},
+	{"pfs: *a\n", "f:1:6:", "alias"},
+	{"pfs:\n- pf: a\001b\n", "f:2:8:", "control characters"},
+	{"pfs:\n- pf: \"\303\251\" # \351t\351\n", "f:2:14:", "UTF-8"},
+	{"pfs:\n- pf: \"eth\\e[31m0\\n\"\n", "f:2:7:", "pf: 'eth?[31m0?' is neither"},
+	{"pfs:\n- pf: eth0\n  \"a\\eb\": 1\n", "f:3:3:", "'a?b' is no key"},
 	{"pfs:\n- pf: eth0\n  vfs: [{index: 0-60000}]\n- pf: eth1\n  vfs: [{index: 0-60000}]\n",
 		"f:5:17", "more than 65536 VFs"},
 };
