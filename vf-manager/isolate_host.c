@@ -59,7 +59,12 @@ struct vfm_finding *vfm_finding_add(struct vfm_findings *to, const char *id, enu
 	f = &to->finding[to->n++];
 	*f = (struct vfm_finding){.id = id, .status = status};
 	snprintf(f->source, sizeof(f->source), "%s", source ? source : "");
-	snprintf(f->remedy, sizeof(f->remedy), "%s", remedy && status != VFM_PASS ? remedy : "");
+	if (status == VFM_SKIP && !remedy)
+		snprintf(f->remedy, sizeof(f->remedy), "run as root, with %s to be read",
+			*f->source ? f->source : "sysfs");
+	else
+		snprintf(f->remedy, sizeof(f->remedy), "%s",
+			remedy && status != VFM_PASS ? remedy : "");
 	va_start(ap, fmt);
 	vsnprintf(f->text, sizeof(f->text), fmt, ap);
 	va_end(ap);

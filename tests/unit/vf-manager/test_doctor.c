@@ -641,10 +641,13 @@ START_TEST(an_empty_root_fails_no_check_by_a_crash)
 	for (size_t i = 0; i < ARRAY_SIZE(top); i++)
 		doctor_tree_mod(&d, &(struct mod){top[i], NULL});
 	run(NULL);
-	for (size_t i = 0; i < d.n; i++)
+	for (size_t i = 0; i < d.n; i++) {
 		ck_assert_msg(
 			d.found[i].status != VFM_PASS || strcmp(d.found[i].check->id, "iommu"),
 			"%s", d.found[i].text);
+		ck_assert_msg(d.found[i].status < VFM_WARN || *d.found[i].fix, "%s: no fix for: %s",
+			d.found[i].check->id, d.found[i].text);
+	}
 }
 END_TEST
 
