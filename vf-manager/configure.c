@@ -126,7 +126,7 @@ static bool undo(struct batch *b, struct given *g, uint32_t done, uint32_t faile
 	return whole;
 }
 
-static void whole_of(const struct vfm_settings *before, const struct vfm_settings *want,
+void settings_whole(const struct vfm_settings *before, const struct vfm_settings *want,
 	struct vfm_settings *ret)
 {
 	*ret = *before;
@@ -219,7 +219,7 @@ static int given_prepare(struct batch *b, struct given *g, struct err *e)
 
 	g->before = *now_of(b, g);
 	g->differ = vfm_settings_differ(want, &g->before, want->set);
-	whole_of(&g->before, want, &g->whole);
+	settings_whole(&g->before, want, &g->whole);
 	r = vfm_settings_check(&g->whole, e);
 	if (r < 0 || !g->differ)
 		return r;

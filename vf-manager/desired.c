@@ -83,14 +83,6 @@ struct take {
 	size_t vfs; /* so far, of all PFs */
 };
 
-static unsigned line_of(struct take *t)
-{
-	unsigned int line, column;
-
-	config_doc_find(t->doc, t->at.base, &line, &column);
-	return line;
-}
-
 static int number_take(struct take *t, const char *key, const char *text, unsigned max, int *ret)
 {
 	char *end;
@@ -176,10 +168,11 @@ static int vf_take(
 {
 	const uint32_t single = VFM_BIT(MAC) | VFM_BIT(NODE_GUID) | VFM_BIT(PORT_GUID);
 	static const uint8_t none[6];
-	struct vfm_desired_vf vf = {.line = line_of(t)};
+	struct vfm_desired_vf vf = {0};
 	struct err why = {0};
 	int r;
 
+	config_doc_find(t->doc, t->at.base, &vf.line, &vf.column);
 	for (unsigned int i = 0; i < VFM_SETTING_COUNT; i++) {
 		if (!raw->set[i])
 			continue;
@@ -214,6 +207,7 @@ static void vf_override(struct vfm_desired_vf *to, const struct vfm_desired_vf *
 	if (*from->driver)
 		memcpy(to->driver, from->driver, sizeof(to->driver));
 	to->line = from->line;
+	to->column = from->column;
 }
 
 /* Where a VF is in the list, by its index; 0 = nowhere yet. */
@@ -348,7 +342,7 @@ static int pf_take(struct take *t, const struct raw_pf *raw, struct vfm_desired_
 	int is = 0, r;
 
 	pf->num_vfs = pf->autoprobe = -1;
-	pf->line = line_of(t);
+	config_doc_find(t->doc, t->at.base, &pf->line, &pf->column);
 	if (vfm_selector_check(raw->pf, &why) < 0)
 		return config_bad(&t->at, "pf", "pf: %s", why.text);
 	snprintf(pf->selector, sizeof(pf->selector), "%s", raw->pf);

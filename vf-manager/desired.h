@@ -34,7 +34,7 @@ struct vfm_desired_vf {
 	unsigned index;
 	struct vfm_settings settings;
 	char driver[VFM_NAME_MAX]; /* "" = leave alone, "none", "default" or a driver */
-	unsigned line;             /* in the file */
+	unsigned line, column;     /* in the file */
 };
 
 struct vfm_desired_pf {
@@ -46,7 +46,7 @@ struct vfm_desired_pf {
 	char eswitch[16];          /* "" = leave alone */
 	struct vfm_desired_vf *vf; /* by index, each once */
 	size_t n_vfs;
-	unsigned line;
+	unsigned line, column;
 };
 
 struct vfm_desired {

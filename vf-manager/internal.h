@@ -231,6 +231,9 @@ struct settings_change {
 	uint32_t changed; /* if it was given */
 	struct err why;   /* unless it was, or was not begun */
 };
+/* What a VF with @before has when it was given @want: without a VLAN no priority either. */
+void settings_whole(const struct vfm_settings *before, const struct vfm_settings *want,
+	struct vfm_settings *ret);
 /*
  * vfm_set() of @n VFs of @pf, each once, in this order: what they have is read once before all of them
  * and once after. The first that fails ends it, those before it stay. 0: at least one is begun, and all that

@@ -105,15 +105,17 @@ int differ(struct make *m, int index, const char *key, const char *have, const c
 	return 0;
 }
 
-int refuse(struct make *m, unsigned line, int code, const char *fmt, ...)
+int refuse(struct make *m, const struct vfm_desired_vf *vf, int code, const char *fmt, ...)
 {
+	const struct vfm_desired_pf *pf = m->pf->want;
 	char text[512];
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	return err_set(&m->pf->why, code, "%s:%u: %s: %s", m->d->file, line, m->name, text);
+	return err_set(&m->pf->why, code, "%s:%u:%u: %s: %s", m->d->file, vf ? vf->line : pf->line,
+		vf ? vf->column : pf->column, m->name, text);
 }
 
 const struct vfm_desired_vf *entry_find(const struct vfm_desired_pf *w, unsigned index)
@@ -138,21 +140,21 @@ static int check(struct make *m)
 	const struct vfm_desired_vf *last = w->n_vfs ? &w->vf[w->n_vfs - 1] : NULL;
 
 	if (m->n > s->f.total_vfs && m->n != s->num_vfs)
-		return refuse(m, w->line, ERANGE, "num-vfs is %u, it can have %u at most%s", m->n,
+		return refuse(m, NULL, ERANGE, "num-vfs is %u, it can have %u at most%s", m->n,
 			s->f.total_vfs,
 			s->f.total_vfs ? ""
 				       : ": turn SR-IOV on in the firmware set-up or with the "
 					 "card's own tool");
 	if (m->n != s->num_vfs && !*s->f.driver)
-		return refuse(m, w->line, ENOTSUP,
+		return refuse(m, NULL, ENOTSUP,
 			"it has no driver: load its driver first, only that can make VFs");
 	if (last && last->index >= m->n)
-		return refuse(m, last->line, ERANGE,
+		return refuse(m, last, ERANGE,
 			"there is no VF %u: it has %u, and the file says no num-vfs", last->index,
 			m->n);
 	for (size_t i = 0; i < w->n_vfs; i++)
 		if (w->vf[i].settings.set && s->f.ifindex <= 0)
-			return refuse(m, w->vf[i].line, ENOTSUP,
+			return refuse(m, &w->vf[i], ENOTSUP,
 				"%s of VF %u: the PF has no network interface here (driver %s), "
 				"through which VFs are given that: only 'driver' can be said of "
 				"its "
@@ -405,18 +407,19 @@ static int pf_read(struct make *m, const char *only_name, struct bdf only)
 
 	snprintf(m->name, sizeof(m->name), "%.23s", w->selector);
 	if (r < 0)
-		return err_set(&pf->why, -r, "%s:%u: %s", m->d->file, w->line, e.text);
+		return err_set(
+			&pf->why, -r, "%s:%u:%u: %s", m->d->file, w->line, w->column, e.text);
 	pf->found = true;
 	bdf_format(pf->bdf, m->name);
 	if (only_name && !bdf_equal(pf->bdf, only))
 		return 0;
 	for (const struct vfm_plan_pf *o = m->p->pf; o < pf; o++)
 		if (o->found && bdf_equal(o->bdf, pf->bdf))
-			return refuse(m, w->line, EEXIST,
+			return refuse(m, NULL, EEXIST,
 				"%s is the PF of line %u too: one entry holds all of a PF",
 				w->selector, o->want->line);
 	r = pf_state_read(m->v, pf->bdf, *w->eswitch, &pf->state, &e);
-	return r < 0 ? refuse(m, w->line, -r, "%s", e.text) : 0;
+	return r < 0 ? refuse(m, NULL, -r, "%s", e.text) : 0;
 }
 
 static int pf_plan(struct make *m)

@@ -26,8 +26,8 @@ void text_add(char *text, const char *fmt, ...) __attribute__((format(printf, 2,
 struct vfm_step *step_add(struct make *m, enum vfm_step_kind kind, int index);
 /* A difference: 0 or -ENOMEM. */
 int differ(struct make *m, int index, const char *key, const char *have, const char *want);
-/* Why there can be no plan for this PF, with the line it comes from: -@code. */
-int refuse(struct make *m, unsigned line, int code, const char *fmt, ...)
+/* Why there can be no plan for this PF, with the place it comes from (@vf NULL: the PF's entry): -@code. */
+int refuse(struct make *m, const struct vfm_desired_vf *vf, int code, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 /* The VF's entry in the file, or NULL. */
 const struct vfm_desired_vf *entry_find(const struct vfm_desired_pf *w, unsigned index);

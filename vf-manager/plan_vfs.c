@@ -109,12 +109,35 @@ static int mac_make_free(
 			continue;
 		other = entry_find(m->pf->want, i);
 		if (!other || !(other->settings.set & VFM_BIT(MAC)))
-			return refuse(m, w->line, EADDRINUSE,
+			return refuse(m, w, EADDRINUSE,
 				"mac %s is VF %u's already, of which the file says no other",
 				vfm_setting_format(&w->settings, VFM_SET_MAC, text), i);
 		memset(mac[i], 0, 6);
 		return set_add(m, i, &none, &m->pf->state->vf[i].settings, VFM_BIT(MAC));
 	}
+	return 0;
+}
+
+/* What vfm_set() would refuse is refused before anything is changed. @have is NULL of a new VF. */
+static int settings_fit(struct make *m, const struct vfm_desired_vf *w,
+	const struct vfm_settings *have, uint32_t bits)
+{
+	static const struct vfm_settings fresh = {
+		.set = VFM_VLAN_BITS | VFM_RATE_BITS, .proto = VFM_PROTO_8021Q};
+	const struct vfm_function *pf = &m->pf->state->f;
+	struct vfm_settings whole;
+	char text[VFM_VALUE_MAX];
+	struct err why = {0};
+
+	settings_whole(have ? have : &fresh, &w->settings, &whole);
+	if (vfm_settings_check(&whole, &why) < 0)
+		return refuse(m, w, EINVAL, "VF %u%s: %s", w->index,
+			have ? ", with what it has" : "", why.text);
+	if (bits & VFM_BIT(MAC) && pf->has_mac && !memcmp(pf->mac, w->settings.mac, 6))
+		return refuse(m, w, EADDRINUSE,
+			"mac %s of VF %u is the address of the PF's "
+			"interface %s",
+			vfm_setting_format(&w->settings, VFM_SET_MAC, text), w->index, pf->netdev);
 	return 0;
 }
 
@@ -160,7 +183,9 @@ static int listed_settings_plan(struct make *m, uint8_t (*mac)[6])
 			have = &s->vf[vf->index].settings;
 			bits = vfm_settings_differ(want, have, want->set);
 		}
-		r = settings_differ(m, vf->index, want, have, bits);
+		r = bits ? settings_fit(m, vf, have, bits) : 0;
+		if (r == 0)
+			r = settings_differ(m, vf->index, want, have, bits);
 		if (r < 0 || !bits)
 			continue;
 		todo = bits & ~rates_later(m, want);

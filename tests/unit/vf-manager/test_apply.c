@@ -312,8 +312,9 @@ START_TEST(two_vfs_can_change_addresses)
 	ck_assert_uint_eq(k.knobs->pf[0].mac[2][5], 0xa);
 	plan(IGB "  vfs:\n  - {index: 0, mac: '52:54:00:00:00:0c'}\n");
 	ck_assert_int_eq(p->pf->why.code, EADDRINUSE);
-	ck_assert_ptr_nonnull(strstr(p->pf->why.text, "f:4: 0000:01:00.0: mac 52:54:00:00:00:0c is "
-						      "VF 1's already"));
+	ck_assert_ptr_nonnull(
+		strstr(p->pf->why.text, "f:4:5: 0000:01:00.0: mac 52:54:00:00:00:0c is "
+					"VF 1's already"));
 }
 END_TEST
 
@@ -322,16 +323,21 @@ static const struct {
 	int code;
 	const char *says;
 } impossible[] = {
-	{"pfs:\n- pf: 0000:77:00.0\n", ENODEV, "f:2: "},
-	{"pfs:\n- pf: nosuch0\n", ENODEV, "f:2: "},
+	{"pfs:\n- pf: 0000:77:00.0\n", ENODEV, "f:2:3: "},
+	{"pfs:\n- pf: nosuch0\n", ENODEV, "f:2:3: "},
 	{"pfs:\n- pf: 0000:02:00.0\n  num-vfs: 1\n", ENOTSUP,
-		"f:2: 0000:02:00.0: it has no SR-IOV"},
-	{IGB "  num-vfs: 8\n", ERANGE, "f:2: 0000:01:00.0: num-vfs is 8, it can have 7 at most"},
-	{IGB "  vfs: [{index: 0}]\n", ERANGE, "f:3: 0000:01:00.0: there is no VF 0: it has 0"},
-	{IGB "- pf: eth0\n", EEXIST, "f:3: 0000:01:00.0: eth0 is the PF of line 2 too"},
+		"f:2:3: 0000:02:00.0: it has no SR-IOV"},
+	{IGB "  num-vfs: 8\n", ERANGE, "f:2:3: 0000:01:00.0: num-vfs is 8, it can have 7 at most"},
+	{IGB "  vfs: [{index: 0}]\n", ERANGE, "f:3:9: 0000:01:00.0: there is no VF 0: it has 0"},
+	{IGB "- pf: eth0\n", EEXIST, "f:3:3: 0000:01:00.0: eth0 is the PF of line 2 too"},
 	{"pfs:\n" NVME "  num-vfs: 1\n  vfs: [{index: 0, vlan: 5}]\n", ENOTSUP,
-		"f:4: 0000:03:00.0: vlan of VF 0: the PF has no network interface"},
-	{IGB "  eswitch: switchdev\n", EOPNOTSUPP, "f:2: 0000:01:00.0: "},
+		"f:4:9: 0000:03:00.0: vlan of VF 0: the PF has no network interface"},
+	{IGB "  num-vfs: 2\n  vfs: [{index: 1, qos: 3}]\n", EINVAL,
+		"f:4:9: 0000:01:00.0: VF 1: a priority and a protocol are a VLAN's"},
+	{IGB "  num-vfs: 2\n  vfs: [{index: 1, mac: '52:54:00:00:00:01'}]\n", EADDRINUSE,
+		"f:4:9: 0000:01:00.0: mac 52:54:00:00:00:01 of VF 1 is the address of the PF's "
+		"interface eth0"},
+	{IGB "  eswitch: switchdev\n", EOPNOTSUPP, "f:2:3: 0000:01:00.0: "},
 };
 
 START_TEST(what_cannot_be_is_said_before_anything_is_done)
@@ -348,6 +354,37 @@ START_TEST(what_cannot_be_is_said_before_anything_is_done)
 		"%d %s", bad->why.code, bad->why.text);
 	ck_assert_int_eq(apply_with(&recreate), -impossible[_i].code);
 	ck_assert_uint_eq(k.knobs->changes, 0);
+}
+END_TEST
+
+/* What the file says fits by itself, and not with what the VF has: as vfm_set() would refuse it. */
+START_TEST(what_does_not_fit_what_a_vf_has_is_said_before_anything_is_done)
+{
+	static const struct {
+		const char *vf, *says;
+	} odd[] = {
+		{"qos: 3", "f:3:9: 0000:01:00.0: VF 0, with what it has: a priority"},
+		{"min-rate: 501", "f:3:9: 0000:01:00.0: VF 0, with what it has: min-rate 501 is"},
+		{"mac: '52:54:00:00:00:01'", "f:3:9: 0000:01:00.0: mac 52:54:00:00:00:01 of VF 0"},
+	};
+	unsigned changes;
+
+	apply(IGB "  num-vfs: 2\n  vfs: [{index: 0, max-rate: 500}]\n");
+	changes = k.knobs->changes;
+	for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
+		char text[128];
+
+		snprintf(text, sizeof(text), IGB "  vfs: [{index: 0, %s}]\n", odd[i].vf);
+		plan(text);
+		ck_assert_uint_eq(p->n_bad, 1);
+		ck_assert_msg(strstr(p->pf->why.text, odd[i].says) == p->pf->why.text, "%s",
+			p->pf->why.text);
+		ck_assert_int_lt(apply_with(&plain), 0);
+		ck_assert_uint_eq(k.knobs->changes, changes);
+	}
+	/* With the rest of it it does. */
+	plan(IGB "  vfs: [{index: 0, qos: 3, vlan: 5, min-rate: 501, max-rate: 502}]\n");
+	ck_assert_uint_eq(p->n_bad, 0);
 }
 END_TEST
 
@@ -932,6 +969,7 @@ int main(void)
 	tcase_add_test(t, two_vfs_can_change_addresses);
 	tcase_add_loop_test(
 		t, what_cannot_be_is_said_before_anything_is_done, 0, ARRAY_SIZE(impossible));
+	tcase_add_test(t, what_does_not_fit_what_a_vf_has_is_said_before_anything_is_done);
 	tcase_add_test(t, a_pool_is_what_the_file_says_and_comes_back_with_a_rollback);
 	tcase_add_test(t, nvme_is_carved_and_bound);
 	tcase_add_test(t, a_pf_that_fails_costs_the_others_nothing_but_with_rollback);
