@@ -128,8 +128,9 @@ static int run_start(struct run *run, struct err *e)
 	int r, fd = -1;
 
 	r = control_listen(cfg->socket, cfg->group, e, &fd);
+	/* Nothing else is invalid: the path has been looked at. */
 	if (r < 0)
-		return r;
+		return switch_config_blame(cfg, r, e, "%s", r == -EINVAL ? "group" : "socket");
 	r = vswitch_create(cfg, run->loop, e, &run->sw);
 	if (r < 0) {
 		unlink(cfg->socket);
@@ -138,7 +139,9 @@ static int run_start(struct run *run, struct err *e)
 	}
 	r = control_create(run->sw, cfg->socket, &fd, run->loop, e, &run->control);
 	if (r >= 0 && cfg->prometheus[0])
-		r = metrics_http_create(run->sw, cfg->prometheus, run->loop, e, &run->metrics);
+		r = switch_config_blame(cfg,
+			metrics_http_create(run->sw, cfg->prometheus, run->loop, e, &run->metrics),
+			e, "prometheus");
 	return r;
 }
 

@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,6 +159,8 @@ void switch_config_destroy(struct switch_config *cfg)
 	free(cfg->ports);
 	free(cfg->mirrors);
 	free(cfg->statics);
+	free(cfg->what);
+	free(cfg->text);
 	free(cfg);
 }
 
@@ -240,6 +243,7 @@ static int cores_take(const struct raw *raw, struct config_at *at, struct switch
 
 	if (raw->core && raw->cores)
 		return config_bad(at, "cores", "core and cores say the same; give one of them");
+	c->cores_key = key;
 	c->nr_cores = raw->core ? 1 : raw->cores_count;
 	for (unsigned int i = 0; i < c->nr_cores; i++) {
 		if (cores[i] < 0 || cores[i] > CPU_MAX)
@@ -339,6 +343,35 @@ static int top_take(const struct raw *raw, struct config_at *at, struct switch_c
 	return r < 0 ? r : mirrors_take(raw, at, c);
 }
 
+static int source_keep(const struct config_text *t, struct err *e, struct switch_config *c)
+{
+	c->what = strdup(t->what);
+	c->text = malloc(t->len + 1);
+	if (!c->what || !c->text)
+		return err_set(e, ENOMEM, "out of memory");
+	memcpy(c->text, t->bytes, t->len);
+	c->text_len = t->len;
+	return 0;
+}
+
+int switch_config_blame(const struct switch_config *c, int r, struct err *e, const char *path, ...)
+{
+	const struct config_text t = {c->what, c->text, c->text_len};
+	struct config_at at = {.e = e};
+	va_list args;
+
+	if (r >= 0 || !c->what)
+		return r;
+	va_start(args, path);
+	vsnprintf(at.base, sizeof(at.base), path, args);
+	va_end(args);
+	if (at.base[0])
+		config_yaml_blame(&t, &at, -EINVAL);
+	else
+		err_wrap(e, r, "%s", c->what);
+	return r;
+}
+
 int switch_config_parse(
 	const char *what, const void *text, size_t len, struct err *e, struct switch_config **ret)
 {
@@ -352,7 +385,9 @@ int switch_config_parse(
 	if (r < 0)
 		return r;
 	c = calloc(1, sizeof(*c));
-	r = c ? top_take(raw, &at, c) : err_set(e, ENOMEM, "out of memory");
+	r = c ? source_keep(&t, e, c) : err_set(e, ENOMEM, "out of memory");
+	if (c && r >= 0)
+		r = top_take(raw, &at, c);
 	config_yaml_free(&top_schema, raw);
 	if (r < 0) {
 		switch_config_destroy(c);

@@ -58,6 +58,7 @@ struct switch_config {
 	char prometheus[CONFIG_PATH_MAX]; /* where counters are served, "" = nowhere */
 	int cores[SWITCH_CORES_MAX];      /* a datapath thread on each; none = one, on any */
 	unsigned int nr_cores;
+	const char *cores_key; /* that they were given by */
 	uint32_t memory_mib;
 	bool hugepages;
 	uint32_t fdb_capacity, fdb_ageing_s;
@@ -68,6 +69,9 @@ struct switch_config {
 	struct snoop_config mcast;
 	struct mirror_config *mirrors;
 	size_t nr_mirrors;
+	/* What it was read from, for switch_config_blame(); NULL = nothing */
+	char *what, *text;
+	size_t text_len;
 };
 
 /*
@@ -80,6 +84,13 @@ int switch_config_load(const char *path, struct err *e, struct switch_config **r
 int switch_config_parse(
 	const char *what, const void *text, size_t len, struct err *e, struct switch_config **ret);
 void switch_config_destroy(struct switch_config *cfg);
+
+/*
+ * @r, if that is an error, is the fault of the value that the path names, such as "ports/3/tap": put
+ * "FILE:LINE:COLUMN: " in front of what @e says, or "FILE: " for an empty path. Returns @r.
+ */
+int switch_config_blame(const struct switch_config *c, int r, struct err *e, const char *path, ...)
+	__attribute__((format(printf, 4, 5)));
 
 /* One entry of "ports". Returns as switch_config_parse(); *@ret holds nothing to free. */
 int port_config_parse(

@@ -35,7 +35,7 @@ static void apply(void *ctx, const json_t *params, struct rpc_answer *a)
 	r = vswitch_apply(ctx, want, dry_run, &a->e, &steps);
 	switch_config_destroy(want);
 	if (r < 0)
-		rpc_done(a, err_wrap(&a->e, r, "%s", what ? what : "description"));
+		rpc_done(a, r);
 	else
 		a->result = json_pack("{s:b, s:b, s:o}", "changed",
 			json_array_size(steps) && !dry_run, "dry-run", dry_run, "steps", steps);

@@ -42,8 +42,10 @@ static int cores_choose(const struct switch_config *cfg, const cpu_set_t *set, s
 	*n = cfg->nr_cores ? cfg->nr_cores : 1;
 	for (unsigned int i = 0; i < cfg->nr_cores; i++) {
 		if (!CPU_ISSET(cfg->cores[i], set))
-			return err_set(e, EINVAL, "core: %d is no CPU this process may use",
-				cfg->cores[i]);
+			return switch_config_blame(cfg,
+				err_set(e, EINVAL, "core: %d is no CPU this process may use",
+					cfg->cores[i]),
+				e, "%s", cfg->cores_key);
 		cores[i] = cfg->cores[i];
 	}
 	if (cfg->nr_cores)

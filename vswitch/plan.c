@@ -163,7 +163,7 @@ static int fixed_check(
 	const struct switch_config *now, const struct switch_config *want, struct err *e)
 {
 	json_t *a = switch_config_json(now), *b = switch_config_json(want), *diff, *pair;
-	char text[512] = "";
+	char text[512] = "", first[64] = "";
 	const char *key;
 	size_t n = 0;
 
@@ -181,6 +181,8 @@ static int fixed_check(
 		_cleanup_free_ char *should =
 			json_dumps(json_array_get(pair, 1), JSON_ENCODE_ANY | JSON_COMPACT);
 
+		if (!n)
+			snprintf(first, sizeof(first), "%s", key);
 		if (n < sizeof(text))
 			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s (%s, not %s)",
 				n ? ", " : "", key, is && strcmp(is, "null") ? is : "unset",
@@ -189,11 +191,14 @@ static int fixed_check(
 	json_decref(diff);
 	json_decref(a);
 	json_decref(b);
-	return n ? err_set(e, EBUSY,
-			   "cannot be changed while the switch runs: %s; end it and start it "
-			   "again with this description",
-			   text)
-		 : 0;
+	if (!n)
+		return 0;
+	return switch_config_blame(want,
+		err_set(e, EBUSY,
+			"cannot be changed while the switch runs: %s; end it and start it again "
+			"with this description",
+			text),
+		e, "%s", strcmp(first, "fdb capacity") ? first : "fdb/capacity");
 }
 
 int plan_create(const struct switch_config *now, const struct switch_config *want, struct err *e,

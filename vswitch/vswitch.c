@@ -109,6 +109,15 @@ int vswitch_port_add(struct vswitch *sw, const struct port_config *cfg, struct e
 	return r;
 }
 
+int vswitch_port_blame(
+	const struct vswitch *sw, const struct switch_config *c, size_t i, int r, struct err *e)
+{
+	const struct port_config *p = &c->ports[i];
+
+	return switch_config_blame(c, r, e, "ports/%zu/%s", i,
+		datapath_cores_check(sw->dp, p, NULL) < 0 ? "rx-cores" : port_kind_name(p->kind));
+}
+
 int vswitch_port_del(struct vswitch *sw, const char *name, struct err *e)
 {
 	struct port *p = port_find(sw, name);
@@ -377,15 +386,19 @@ int vswitch_create(
 	sw->cfg.mirrors = NULL;
 	sw->cfg.nr_mirrors = 0;
 	sw->cfg.nr_ports = sw->cfg.nr_statics = 0;
+	sw->cfg.what = sw->cfg.text = NULL;
 	sw->loop = loop;
 	r = datapath_create(cfg, e, &sw->dp);
 	for (size_t i = 0; i < cfg->nr_ports && r >= 0; i++)
-		r = vswitch_port_add(sw, &cfg->ports[i], e);
+		r = vswitch_port_blame(sw, cfg, i, vswitch_port_add(sw, &cfg->ports[i], e), e);
 	for (size_t i = 0; i < cfg->nr_statics && r >= 0; i++)
-		r = vswitch_fdb_add(
-			sw, cfg->statics[i].mac, cfg->statics[i].vlan, cfg->statics[i].port, e);
+		r = switch_config_blame(cfg,
+			vswitch_fdb_add(sw, cfg->statics[i].mac, cfg->statics[i].vlan,
+				cfg->statics[i].port, e),
+			e, "fdb/static/%zu", i);
 	for (size_t i = 0; i < cfg->nr_mirrors && r >= 0; i++)
-		r = taps_mirror_add(sw->dp, &cfg->mirrors[i], e);
+		r = switch_config_blame(
+			cfg, taps_mirror_add(sw->dp, &cfg->mirrors[i], e), e, "mirrors/%zu", i);
 	if (r >= 0)
 		r = telemetry_start(sw, e);
 	if (r < 0) {

@@ -66,6 +66,9 @@ void vswitch_unlock(struct vswitch *sw);
 /* -EEXIST (name, socket or device), -ENOSPC, or why the port cannot be made. */
 int vswitch_port_add(struct vswitch *sw, const struct port_config *cfg, struct err *e);
 /* For the control methods of what ports do. */
+/* switch_config_blame() of @c->ports[@i], whose adding came to @r. */
+int vswitch_port_blame(
+	const struct vswitch *sw, const struct switch_config *c, size_t i, int r, struct err *e);
 struct datapath;
 struct datapath *vswitch_datapath(struct vswitch *sw);
 /* -ENOENT */

@@ -26,8 +26,24 @@ static int step_do(
 	return -EINVAL;
 }
 
+/* Say where in @want step @s, which came to @r, stands; of what goes it has nothing to say. */
+static int step_blame(const struct vswitch *sw, const struct switch_config *want,
+	const struct plan_step *s, int r, struct err *e)
+{
+	if (s->port >= want->ports && s->port < want->ports + want->nr_ports)
+		return vswitch_port_blame(sw, want, (size_t)(s->port - want->ports), r, e);
+	if (s->entry >= want->statics && s->entry < want->statics + want->nr_statics)
+		return switch_config_blame(
+			want, r, e, "fdb/static/%zu", (size_t)(s->entry - want->statics));
+	if (s->mirror >= want->mirrors && s->mirror < want->mirrors + want->nr_mirrors)
+		return switch_config_blame(
+			want, r, e, "mirrors/%zu", (size_t)(s->mirror - want->mirrors));
+	return switch_config_blame(want, r, e, "%s", "");
+}
+
 /* Would a port that comes be in the way of nobody but those who go? */
-static int plan_check(const struct switch_config *now, const struct plan *p, struct err *e)
+static int plan_check(const struct vswitch *sw, const struct switch_config *now,
+	const struct switch_config *want, const struct plan *p, struct err *e)
 {
 	for (size_t i = 0; i < p->nr_steps; i++) {
 		const struct port_config *cfg = p->steps[i].port;
@@ -41,7 +57,7 @@ static int plan_check(const struct switch_config *now, const struct plan *p, str
 			taken = taken || port_config_shared(&now->ports[j], cfg);
 		r = taken ? 0 : vswitch_port_check(cfg, e);
 		if (r < 0)
-			return r;
+			return step_blame(sw, want, &p->steps[i], r, e);
 	}
 	return 0;
 }
@@ -50,6 +66,8 @@ static void plan_undo(struct vswitch *sw, const struct switch_config *before, st
 {
 	struct switch_config *now = NULL;
 	struct plan *back = NULL;
+	/* A copy: nothing may be written from where it stands. */
+	const struct err first = e ? *e : (struct err){0};
 	struct err why = {0};
 	int r = vswitch_config_get(sw, &now);
 
@@ -58,10 +76,10 @@ static void plan_undo(struct vswitch *sw, const struct switch_config *before, st
 	for (size_t i = 0; r >= 0 && i < back->nr_steps; i++)
 		r = step_do(sw, back, &back->steps[i], &why);
 	if (r < 0 && e)
-		err_set(e, e->code, "%s; and then, on the way back: %s", e->text,
+		err_set(e, e->code, "%s; and then, on the way back: %s", first.text,
 			why.text[0] ? why.text : strerror(-r));
 	else if (e)
-		err_set(e, e->code, "%s; all is as before", e->text);
+		err_set(e, e->code, "%s; all is as before", first.text);
 	plan_destroy(back);
 	switch_config_destroy(now);
 }
@@ -77,9 +95,9 @@ int vswitch_apply(struct vswitch *sw, const struct switch_config *want, bool dry
 		return err_sys(e, -r, "apply");
 	r = plan_create(now, want, e, &plan);
 	if (r >= 0)
-		r = plan_check(now, plan, e);
+		r = plan_check(sw, now, want, plan, e);
 	for (size_t i = 0; r >= 0 && !dry_run && i < plan->nr_steps; i++) {
-		r = step_do(sw, plan, &plan->steps[i], e);
+		r = step_blame(sw, want, &plan->steps[i], step_do(sw, plan, &plan->steps[i], e), e);
 		if (r < 0)
 			plan_undo(sw, now, e);
 	}

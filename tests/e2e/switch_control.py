@@ -116,16 +116,20 @@ def bad_configs():
         (top + "ports:\n- {name: a, tap: t}\n- {name: b, tap: t}\n", r"bad.yaml:4:3: .*one device, t"),
         (top + "ports: [\n", r"bad.yaml:3:1: "),
         (top + "prometheus: 0.0.0.0:9000\n", r"bad.yaml:2:13: prometheus: anybody could reach"),
-        (top + "group: no-such-group-here\n", r"there is no group 'no-such-group-here'"),
-        ("socket: /nonexistent/dir/x\n", r"/nonexistent/dir/x: No such file"),
-        (f"socket: {d}/file\n", r"exists and is no socket; choose another path"),
-        (f"socket: {d}/taken\n", r"somebody listens on .*; choose another path"),
-        (f"socket: {d}/other\n", r"belongs to user 65534; choose another path"),
-        (top + f"ports:\n- {{name: a, vhost-user: {d}/taken}}\n", r"port 'a': somebody listens on"),
-        (top + f"ports:\n- {{name: a, vhost-user: {d}/other}}\n", r"port 'a': .*belongs to user 65534"),
-        (top + "ports:\n- {name: a, af-packet: none0}\n", r"port 'a': there is no interface 'none0'"),
-        (top + "ports:\n- {name: a, pci: '0000:ff:1f.0'}\n", r"port 'a': there is no PCI function 0000:ff:1f.0"),
-        (top + "ports:\n- {name: a, pcap: {rx: /nonexistent}}\n", r"port 'a': read /nonexistent: No such file"),
+        (top + "group: no-such-group-here\n", r"bad.yaml:2:8: .*there is no group 'no-such-group-here'"),
+        ("socket: /nonexistent/dir/x\n", r"bad.yaml:1:9: .*/nonexistent/dir/x: No such file"),
+        (f"socket: {d}/file\n", r"bad.yaml:1:9: .*exists and is no socket; choose another path"),
+        (f"socket: {d}/taken\n", r"bad.yaml:1:9: .*somebody listens on .*; choose another path"),
+        (f"socket: {d}/other\n", r"bad.yaml:1:9: .*belongs to user 65534; choose another path"),
+        (top + f"ports:\n- {{name: a, vhost-user: {d}/taken}}\n", r"bad.yaml:3:25: port 'a': somebody listens on"),
+        (top + f"ports:\n- name: a\n  mtu: 1400\n  vhost-user: {d}/other\n", r"bad.yaml:5:15: port 'a': .*belongs to user 65534"),
+        (top + f"ports:\n- {{name: a, vhost-user: {d}/no/a}}\n", r"bad.yaml:3:25: port 'a': .*/no/a: No such file"),
+        (top + f"ports:\n- name: a\n  vhost-user: {d}/a\n  rx-cores: [1000]\n", r"bad.yaml:5:13: port 'a': rx-cores"),
+        (top + "cores: [1000]\n", r"bad.yaml:2:8: core: 1000 is no CPU"),
+        (top + f"prometheus: {d}/taken\n", r"bad.yaml:2:13: .*somebody listens on"),
+        (top + "ports:\n- {name: a, af-packet: none0}\n", r"bad.yaml:3:24: port 'a': there is no interface 'none0'"),
+        (top + "ports:\n- {name: a, pci: '0000:ff:1f.0'}\n", r"bad.yaml:3:18: port 'a': there is no PCI function 0000:ff:1f.0"),
+        (top + "ports:\n- {name: a, pcap: {rx: /nonexistent}}\n", r"bad.yaml:3:19: port 'a': read /nonexistent: No such file"),
     ]
     before = sorted(os.listdir(d))
     for text, says in table:
@@ -348,13 +352,15 @@ def main():
     write("bad.yaml", config([tap, wire, f"{{name: n, vhost-user: {d}/n}}", "{name: z, pcap: {rx: /etc/passwd}}"], "group: tty\n"))
     before = js("show")
     code, out = ask("apply", d + "/bad.yaml")
-    check("apply fails as a whole", code == 1 and "all is as before" in out, out)
+    check("apply fails as a whole", code == 1 and re.search(r"bad.yaml:\d+:\d+: port 'z': .*all is as before", out), out)
+    lines = open(d + "/bad.yaml").read().splitlines()
+    check("and names the line", f"bad.yaml:{1 + next(i for i, l in enumerate(lines) if 'name: z' in l)}:" in out, out)
     check("and all is as before", js("show") == before and not os.path.exists(d + "/n"))
     check("and the guest is still there", connected(front))
     write("bad.yaml", config([tap], "cores: [0]\nmemory-mib: 256\n").replace("ctl", "ctl2"))
     code, out = ask("apply", d + "/bad.yaml")
     check("what cannot change is named", code == 1 and all(w in out for w in
-          ["cores (", "memory-mib (128, not 256)", "socket (", "group (", "start it again"]), out)
+          ["bad.yaml:1:9: cannot", "cores (", "memory-mib (128, not 256)", "socket (", "group (", "start it again"]), out)
     write("bad.yaml", config([tap, "{name: q, speed: 3}"]))
     code, out = ask("apply", d + "/bad.yaml")
     check("a bad file is named with its line", code == 1 and "bad.yaml:5:13: 'speed' is no key" in out, out)
