@@ -170,13 +170,17 @@ static int ipv6_check(const struct guard *g, uint64_t mac, struct ip_view v)
 	return ipv6_allowed(g, mac, v.p + 8) ? -1 : DROP_SPOOF_IPV6;
 }
 
-/* IEEE 802.2 with SNAP, RFC 1042: some stations take IP and ARP from it, which nobody here checks. */
+/*
+ * IEEE 802.2 with SNAP, RFC 1042, or a bridge tunnel, IEEE 802.1H: some stations, or bridges to a
+ * wireless LAN, take IP and ARP from it, which nobody here checks.
+ */
 static bool snap_hides(const struct frame *f, struct ip_view v)
 {
-	static const uint8_t snap[6] = {0xaa, 0xaa, 3};
+	static const uint8_t snap[5] = {0xaa, 0xaa, 3};
 	uint16_t type;
 
-	if (f->type >= 0x600 || v.len < 8 || memcmp(v.p, snap, sizeof(snap)) != 0)
+	if (f->type >= 0x600 || v.len < 8 || memcmp(v.p, snap, sizeof(snap)) != 0 ||
+		(v.p[5] != 0 && v.p[5] != 0xf8))
 		return false;
 	type = frame_be16(v.p + 6);
 	return type == FRAME_TYPE_ARP || type == FRAME_TYPE_IPV4 || type == FRAME_TYPE_IPV6 ||

@@ -538,6 +538,11 @@ static const struct guard_case guard_cases[] = {
 		"aaaa030000000800"
 		"4500001c",
 		DROP_BAD_HEADERS},
+	{"ARP in a bridge tunnel, IEEE 802.1H", 46,
+		"aaaa030000f80806"
+		"0001",
+		DROP_BAD_HEADERS},
+	{"SNAP of a maker's own", 46, "aaaa030000f70806", -1},
 	{"spanning tree in LLC", 38, "4242030000000000", -1},
 	{"no source otherwise", 0x86dd, V6("6", UNSPEC), DROP_SPOOF_IPV6},
 	{"DHCPv6 server", 0x86dd,
