@@ -343,7 +343,7 @@ static void leases_watch(struct vfm_monitor *m)
 {
 	const uint32_t mask = IN_CREATE | IN_DELETE | IN_CLOSE_WRITE | IN_MODIFY | IN_MOVE |
 			      IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
-	char dir[sizeof(m->v->run_dir) + 8];
+	char dir[sizeof(m->v->run_dir) + 8], *slash;
 
 	/* A directory may come while we look at the one above it; each turn goes further down. */
 	for (int i = 0; m->inotify_fd >= 0 && i < 16; i++) {
@@ -354,9 +354,13 @@ static void leases_watch(struct vfm_monitor *m)
 			wd = inotify_add_watch(m->inotify_fd, dir, mask);
 			if (wd >= 0 || !strcmp(dir, "/"))
 				break;
-			*strrchr(dir, '/') = '\0';
-			if (!*dir)
-				strcpy(dir, "/");
+			slash = strrchr(dir, '/');
+			if (!slash)
+				strcpy(dir, strcmp(dir, ".") ? "." : "");
+			else if (slash == dir)
+				dir[1] = '\0';
+			else
+				*slash = '\0';
 		}
 		if (wd < 0 || (wd == m->watch && !strcmp(dir, m->watched_dir)))
 			return;

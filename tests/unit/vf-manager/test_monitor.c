@@ -642,11 +642,14 @@ static void pair(int *ret_ours, int *ret_theirs)
 
 static struct vfm_monitor_io io;
 
-static void whole_setup(void)
+/* NULL: the fake's own. */
+static void whole_start(const char *run_dir)
 {
 	struct vfm_monitor_config c = {.event = on_event, .io = &io};
 
 	pci_kernel_init(&k);
+	if (run_dir)
+		k.config.run_dir = run_dir;
 	ck_assert_int_eq(vfm_create(&k.config, &v, NULL), 0);
 	e = (struct err){0};
 	overflow_fd = -1;
@@ -658,6 +661,11 @@ static void whole_setup(void)
 	pair(&kmsg_fd, &io.kmsg_fd);
 	ck_assert_msg(vfm_monitor_create(v, &c, &m, &e) == 0, "%s", e.text);
 	assert_story("snapshot\n");
+}
+
+static void whole_setup(void)
+{
+	whole_start(NULL);
 }
 
 static void whole_teardown(void)
@@ -777,6 +785,17 @@ START_TEST(messages_that_come_while_it_is_read_are_told_once_and_in_order)
 }
 END_TEST
 
+/* What there is on the way to it is listened to; of a relative one that is the working directory at last. */
+START_TEST(run_directory_may_be_relative_and_not_there)
+{
+	static const char *const dirs[] = {"no-such-folder/vf", "no-such-folder", "/", "/dev/null"};
+
+	whole_teardown();
+	whole_start(dirs[_i]);
+	ck_assert_uint_eq(n_leases, 0);
+}
+END_TEST
+
 START_TEST(leases_are_seen_as_they_are_taken_and_left)
 {
 	int fd = -1;
@@ -887,6 +906,7 @@ int main(void)
 	tcase_add_test(whole, vfs_that_appear_later_than_the_message_are_found);
 	tcase_add_test(whole, a_rate_that_is_gone_after_a_link_event_is_told);
 	tcase_add_test(whole, messages_that_come_while_it_is_read_are_told_once_and_in_order);
+	tcase_add_loop_test(whole, run_directory_may_be_relative_and_not_there, 0, 4);
 	tcase_add_test(whole, leases_are_seen_as_they_are_taken_and_left);
 	tcase_add_test(whole, a_loss_is_said_and_all_is_told_that_had_changed);
 	tcase_add_test(whole, a_gap_in_the_kernel_log_is_a_loss);
