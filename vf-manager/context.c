@@ -173,6 +173,17 @@ bool name_is_plain(const char *s)
 	return true;
 }
 
+bool netdev_name_is_plain(const char *s)
+{
+	if (!*s || strlen(s) >= VFM_NAME_MAX || !strcmp(s, ".") || !strcmp(s, ".."))
+		return false;
+	for (; *s; s++) {
+		if (!isgraph((unsigned char)*s) || *s == '/')
+			return false;
+	}
+	return true;
+}
+
 static int kernel_write(
 	void *ctx, const struct sysfs *s, const char *path, const char *text, size_t len)
 {

@@ -118,7 +118,7 @@ static void netdev_find(struct vfm *v, struct bdf b, char *buf, size_t size)
 
 	*buf = '\0';
 	for (int i = 0; i < n; i++) {
-		if (strlen(names[i]) >= size || !name_is_plain(names[i]) ||
+		if (strlen(names[i]) >= size || !netdev_name_is_plain(names[i]) ||
 			(n > 1 && is_representor(v, b, names[i])))
 			continue;
 		snprintf(buf, size, "%s", names[i]);

@@ -47,6 +47,8 @@ int dev_write(struct vfm *v, struct bdf b, const char *attr, const char *text);
 int dev_read_u64(struct vfm *v, struct bdf b, const char *attr, uint64_t *ret);
 /* Copy as much as fits, "?" for what is not printable. */
 void copy_printable(char *to, size_t size, const char *from);
+/* As the kernel allows an interface's name, of what is to be printed: any but letters too. */
+bool netdev_name_is_plain(const char *s);
 bool name_is_plain(const char *s); /* letters, digits, '-', '_', '.', ':'; not "." or ".." */
 
 static inline void cleanup_names(char ***names)

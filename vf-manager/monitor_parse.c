@@ -96,7 +96,7 @@ static void link_attr(const struct nlattr *a, struct link_note *n)
 	switch (nla_type(a)) {
 	case IFLA_IFNAME:
 		if (len > 0 && len <= sizeof(n->name) && data[len - 1] == '\0' &&
-			name_is_plain(data))
+			netdev_name_is_plain(data))
 			snprintf(n->name, sizeof(n->name), "%s", data);
 		break;
 	case IFLA_OPERSTATE:

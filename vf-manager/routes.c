@@ -26,7 +26,7 @@ static bool stack_has(const struct iface_stack *s, const char *name)
 
 static void stack_add(struct iface_stack *s, const char *name)
 {
-	if (s->n < STACK_MAX && name_is_plain(name) && !stack_has(s, name))
+	if (s->n < STACK_MAX && netdev_name_is_plain(name) && !stack_has(s, name))
 		snprintf(s->name[s->n++], VFM_NAME_MAX, "%s", name);
 }
 

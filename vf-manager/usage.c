@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vf-manager/usage.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "vf-manager/lease.h"
@@ -184,13 +184,16 @@ static void look_nodes(struct look *l, size_t i, struct vfm_usage *u)
 	}
 }
 
-static void look_link(struct look *l, size_t i, const char *netdev, struct vfm_usage *u)
+/* Names of interfaces can be anything: none may hide a use, and none harm a terminal. */
+static void look_link(struct look *l, size_t i, const char *name, struct vfm_usage *u)
 {
 	_cleanup_names_ char **names = NULL;
+	char netdev[VFM_NAME_MAX], of[VFM_NAME_MAX];
 	char attr[VFM_NAME_MAX + 32], path[PATH_MAX], master[VFM_NAME_MAX];
 	uint64_t ifindex;
 
-	snprintf(attr, sizeof(attr), "net/%s/ifindex", netdev);
+	copy_printable(netdev, sizeof(netdev), name);
+	snprintf(attr, sizeof(attr), "net/%s/ifindex", name);
 	if (dev_read_u64(l->v, l->b[i], attr, &ifindex) == 0) {
 		for (int a = 0; a < l->n_addresses; a++) {
 			if ((uint64_t)l->address[a].ifindex != ifindex)
@@ -200,25 +203,27 @@ static void look_link(struct look *l, size_t i, const char *netdev, struct vfm_u
 			COST(u, "the host loses the address %s", l->address[a].text);
 		}
 	}
-	snprintf(attr, sizeof(attr), "net/%s/master", netdev);
+	snprintf(attr, sizeof(attr), "net/%s/master", name);
 	if (sysfs_link_name(&l->v->sys, sysfs_pci_path(l->b[i], attr, path, sizeof(path)), master,
 		    sizeof(master)) >= 0) {
 		u->uses |= VFM_USE_MASTER;
-		SAY(u, "its interface %s is in %s", netdev, name_is_plain(master) ? master : "?");
-		COST(u, "%s loses %s", name_is_plain(master) ? master : "?", netdev);
+		copy_printable(of, sizeof(of), master);
+		SAY(u, "its interface %s is in %s", netdev, of);
+		COST(u, "%s loses %s", of, netdev);
 	}
-	snprintf(attr, sizeof(attr), "net/%s", netdev);
+	snprintf(attr, sizeof(attr), "net/%s", name);
 	names_read(l->v, l->b[i], attr, &names);
-	for (char **name = names; name && *name; name++) {
-		const char *upper = *name + strlen("upper_");
+	for (char **entry = names; entry && *entry; entry++) {
+		const char *upper = *entry + strlen("upper_");
 
 		/* The master is an upper one too. */
-		if (strncmp(*name, "upper_", 6) || !name_is_plain(upper) ||
+		if (strncmp(*entry, "upper_", 6) ||
 			(u->uses & VFM_USE_MASTER && !strcmp(upper, master)))
 			continue;
 		u->uses |= VFM_USE_MASTER;
-		SAY(u, "%s is on its interface %s", upper, netdev);
-		COST(u, "%s goes", upper);
+		copy_printable(of, sizeof(of), upper);
+		SAY(u, "%s is on its interface %s", of, netdev);
+		COST(u, "%s goes", of);
 	}
 }
 
@@ -229,10 +234,8 @@ static void look_network(struct look *l, size_t i, struct vfm_usage *u)
 	unsigned class = class_read(l->v, l->b[i]);
 
 	if (names_read(l->v, l->b[i], "net", &names)) {
-		for (char **name = names; *name; name++) {
-			if (name_is_plain(*name))
-				look_link(l, i, *name, u);
-		}
+		for (char **name = names; *name; name++)
+			look_link(l, i, *name, u);
 		return;
 	}
 	/* Every driver of a network card makes an interface: when none is here, it is elsewhere. */
@@ -247,26 +250,41 @@ static void look_network(struct look *l, size_t i, struct vfm_usage *u)
 	COST(u, "that network namespace loses its interface");
 }
 
+/* Whoever makes a vDPA device chooses its name. */
+static bool vdpa_is_on(struct vfm *v, struct bdf b, const char *name)
+{
+	char path[PATH_MAX], target[PATH_MAX], bdf[BDF_STRLEN], part[BDF_STRLEN + 2];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "sys/bus/vdpa/devices/%s", name);
+	n = readlinkat(v->sys.root_fd, path, target, sizeof(target) - 1);
+	if (n < 0)
+		return false;
+	target[n] = '\0';
+	snprintf(part, sizeof(part), "/%s/", bdf_format(b, bdf));
+	return strstr(target, part);
+}
+
 static void look_children(struct look *l, size_t i, struct vfm_usage *u)
 {
-	_cleanup_names_ char **rdma = NULL, **names = NULL;
+	_cleanup_names_ char **rdma = NULL, **vdpa = NULL;
+	char shown[VFM_NAME_MAX];
 
 	names_read(l->v, l->b[i], "infiniband", &rdma);
 	for (char **name = rdma; name && *name; name++) {
-		if (!name_is_plain(*name))
-			continue;
+		copy_printable(shown, sizeof(shown), *name);
 		u->uses |= VFM_USE_CHILD;
-		SAY(u, "the RDMA device %s is on it", *name);
-		COST(u, "the RDMA device %s goes", *name);
+		SAY(u, "the RDMA device %s is on it", shown);
+		COST(u, "the RDMA device %s goes", shown);
 	}
-	names_read(l->v, l->b[i], "", &names);
-	for (char **name = names; name && *name; name++) {
-		if (strncmp(*name, "vdpa", 4) || !isdigit((unsigned char)(*name)[4]) ||
-			!name_is_plain(*name))
+	sysfs_list(&l->v->sys, "sys/bus/vdpa/devices", &vdpa);
+	for (char **name = vdpa; name && *name; name++) {
+		if (!vdpa_is_on(l->v, l->b[i], *name))
 			continue;
+		copy_printable(shown, sizeof(shown), *name);
 		u->uses |= VFM_USE_CHILD;
-		SAY(u, "the vDPA device %s is on it", *name);
-		COST(u, "the vDPA device %s goes", *name);
+		SAY(u, "the vDPA device %s is on it", shown);
+		COST(u, "the vDPA device %s goes", shown);
 	}
 	for (int d = 0; d < l->n_disks; d++) {
 		char use[160];

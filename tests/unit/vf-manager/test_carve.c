@@ -79,6 +79,20 @@ static void use_netdev_master(void)
 	fake_link(&k, "sys/devices/0000:01:10.2/net/eth9/master", "../../../br0");
 }
 
+/* The kernel takes nearly any name, and what is in use has to be found whatever it is called. */
+static void use_odd_name(void)
+{
+	fake_puts(&k, DEV "0000:01:10.2/net/vf+0/ifindex", "99\n");
+	fake_puts(&k, DEV "0000:01:10.2/net/vf+0/flags", "0x1003\n");
+	fake_puts(&k, DEV "0000:01:10.2/net/vf+0/upper_a,b", "");
+}
+
+static void use_wild_name(void)
+{
+	fake_puts(&k, DEV "0000:01:10.2/net/vf\033\303\274/ifindex", "99\n");
+	fake_link(&k, "sys/devices/0000:01:10.2/net/vf\033\303\274/master", "../../../b\033r");
+}
+
 static const struct {
 	void (*use)(void);
 	const char *says;
@@ -86,6 +100,8 @@ static const struct {
 	{use_vfio, "open in VFIO by qemu (process 4242)"},
 	{use_lease, "vm7"},
 	{use_netdev_master, "br0"},
+	{use_odd_name, "a,b is on its interface vf+0"},
+	{use_wild_name, "its interface vf??? is in b?r"},
 };
 
 START_TEST(a_vf_in_use_is_not_destroyed_unless_forced)

@@ -502,7 +502,8 @@ static void use_rdma(void)
 
 static void use_vdpa(void)
 {
-	fake_puts(&k, DEV "0000:01:10.0/vdpa0/driver_override", "");
+	fake_link(&k, "sys/bus/vdpa/devices/other", "../../../devices/0000:01:00.0/other");
+	fake_link(&k, "sys/bus/vdpa/devices/w\033b0", "../../../devices/0000:01:10.0/w\033b0");
 }
 
 static void disk(const char *name)
@@ -601,7 +602,7 @@ static const struct use {
 	{"vlan", use_vlan, VFM_USE_MASTER, "eth0v0.5 is on its interface eth0v0", "eth0v0.5 goes"},
 	{"netns", use_netns, VFM_USE_NETNS, "another network namespace (driver igbvf", "loses"},
 	{"rdma", use_rdma, VFM_USE_CHILD, "RDMA device mlx5_2", "mlx5_2 goes"},
-	{"vdpa", use_vdpa, VFM_USE_CHILD, "vDPA device vdpa0", "vdpa0 goes"},
+	{"vdpa", use_vdpa, VFM_USE_CHILD, "vDPA device w?b0 is on it", "device w?b0 goes"},
 	{"mount", use_mount, VFM_USE_CHILD, "nvme1n1 is mounted on /srv/a\\040b", "nvme1n1 goes"},
 	{"holder", use_holder, VFM_USE_CHILD, "nvme1n1 is part of dm-3", "nvme1n1 goes"},
 	{"multipath", use_multipath, VFM_USE_CHILD, "is mounted on /data", "goes"},
