@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Everything DPDK has an Ethernet driver for: PCI functions, tap, af_packet, pcap. */
 #include <errno.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "vswitch/datapath.h"
 #include "vswitch/device.h"
@@ -68,12 +71,25 @@ static void dev_disarm(struct port *p, uint16_t queue)
 		rte_eth_dev_rx_intr_disable(p->dev, queue);
 }
 
+/* Its interface may be in any network namespace; only what we read from knows that it is no more. */
+static bool tap_gone(const struct port *p)
+{
+	int fd = p->has_interrupt ? rte_eth_dev_rx_intr_ctl_q_get_fd(p->dev, 0) : -1;
+	struct ifreq ifr;
+
+	return fd >= 0 && ioctl(fd, TUNGETIFF, &ifr) < 0 && errno == EBADFD;
+}
+
 static bool dev_up(const struct port *p, const char **ret_why)
 {
 	struct rte_eth_link link = {0};
 
 	if (device_link_down(&p->cfg, ret_why))
 		return false;
+	if (p->cfg.kind == PORT_TAP && tap_gone(p)) {
+		*ret_why = "the interface is gone: delete the port and add it again";
+		return false;
+	}
 	/* Of these the kernel has just been asked. */
 	if (p->cfg.kind == PORT_TAP || p->cfg.kind == PORT_AF_PACKET)
 		return true;

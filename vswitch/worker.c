@@ -50,6 +50,8 @@ static bool queue_rest(struct worker *w, struct queue_rx *rx)
 		else
 			rx->fd = fd;
 	}
+	if (rx->deaf)
+		timeout_us = 0;
 	rx->resting = true;
 	if (timeout_us != INT_MAX) {
 		if (!w->nr_slow)
@@ -137,6 +139,7 @@ static int layout_take(struct worker *w, uint32_t layout)
 			if (q->worker != w->no)
 				continue;
 			q->fd = -1;
+			q->deaf = false;
 			q->armed = q->resting = true;
 			queue_heat(w, q);
 		}
@@ -179,10 +182,18 @@ static void events_take(struct worker *w, const struct epoll_event *events, int 
 	uint64_t count;
 
 	for (int i = 0; i < n; i++) {
-		if (events[i].data.ptr)
-			queue_heat(w, events[i].data.ptr);
-		else
+		struct queue_rx *rx = events[i].data.ptr;
+
+		if (!rx) {
 			(void)!read(w->wake_fd, &count, sizeof(count));
+			continue;
+		}
+		/* A tap that was deleted, the end of a pipe: it would never let us sleep. */
+		if (!(events[i].events & EPOLLIN)) {
+			epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, rx->fd, NULL);
+			rx->deaf = true;
+		}
+		queue_heat(w, rx);
 	}
 }
 

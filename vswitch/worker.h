@@ -22,6 +22,7 @@ struct queue_rx {
 	uint16_t worker; /* who polls it; changes while all are paused */
 	int fd;          /* what would wake us, once it is watched */
 	bool armed, resting;
+	bool deaf;                  /* @fd is ready for ever: whoever was to wake us has gone */
 	uint64_t busy_ns;           /* it had something then */
 	uint64_t cycles, cycles_at; /* spent on its frames; then, when @load was made */
 	uint64_t load;              /* of the last seconds, cycles a second */

@@ -155,9 +155,25 @@ def run(build, peer):
         check("are counted", sw.port("two")["tx-packets"] - before > MIB)
         guest(sw)
         mac = ip("-n", space("one"), "-o", "link", "show", SPACES["one"]).stdout.split("link/ether ")[1][:17]
+        gone(sw)
         check("ends when told to", sw.stop() == 0)
         check("what was flooded is in the file", captured(sw.path("file.pcap"), b"\xff" * 6 + bytes.fromhex(mac.replace(":", ""))))
         check("taps are gone with it", all(ip("-n", space(n), "link", "show", SPACES[n]).returncode for n in ("one", "two")))
+
+
+def gone(sw):
+    """What is left of a tap that somebody deletes is a descriptor that is ready for ever."""
+    sw.ask("port.add", config=f"{{name: third, tap: v4d{TAG}}}")
+    check("a port is added", sw.up("third"))
+    check("its tap is deleted", not ip("link", "del", f"v4d{TAG}").returncode)
+    third = [p for p in sw.ask("port.list") if p["name"] == "third"][0]
+    check("that is why the link is down", not third["up"] and "gone" in third["why-down"], third)
+    before = sw.ask("stats")
+    check("the switch still sleeps", wait_for(lambda: sw.ask("stats")["sleeps"] > before["sleeps"] + 100))
+    after = sw.ask("stats")
+    rounds, sleeps = (after[k] - before[k] for k in ("rounds", "sleeps"))
+    check("and looks no more often than it must", rounds < 100 * sleeps, (rounds, sleeps))
+    sw.ask("port.del", name="third")
 
 
 def guest(sw):
