@@ -46,6 +46,9 @@ int config_mirror_take(
 		.reserved = raw->reserved,
 	};
 
+	if (!config_is_name(raw->name))
+		return config_bad(at, "name",
+			"mirror '%s': a name has letters, digits, '-', '_' and '.'", raw->name);
 	strcpy(c.name, raw->name);
 	for (unsigned int i = 0; i < raw->from_count; i++)
 		strcpy(c.from[i], raw->from[i]);

@@ -68,9 +68,12 @@ static const cyaml_schema_field_t shape_fields[] = {
 };
 
 static const cyaml_schema_field_t storm_fields[] = {
-	CYAML_FIELD_UINT("broadcast", CYAML_FLAG_OPTIONAL, struct raw_storm, broadcast),
-	CYAML_FIELD_UINT("multicast", CYAML_FLAG_OPTIONAL, struct raw_storm, multicast),
-	CYAML_FIELD_UINT("unknown", CYAML_FLAG_OPTIONAL, struct raw_storm, unknown),
+	CYAML_FIELD_UINT_PTR(
+		"broadcast", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_storm, broadcast),
+	CYAML_FIELD_UINT_PTR(
+		"multicast", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_storm, multicast),
+	CYAML_FIELD_UINT_PTR(
+		"unknown", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_storm, unknown),
 	CYAML_FIELD_END,
 };
 
@@ -230,11 +233,28 @@ static int guard_take(
 	return 0;
 }
 
+/* None a second is no rate: to who asks for it, letting all in would be the opposite. */
+static int storm_take(const uint32_t *raw, const char *key, const char *name, struct config_at *at,
+	struct meter *ret)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "storm/%s", key);
+	if (raw && !*raw)
+		return config_bad(at, path,
+			"port '%s': storm: %s must be 1 at least; without it there is no limit",
+			name, key);
+	if (raw)
+		meter_init(ret, *raw, *raw, 0);
+	return 0;
+}
+
 static int meters_take(
 	const struct raw_port *raw, const char *name, struct config_at *at, struct forward_port *p)
 {
 	const struct raw_police *police = raw->police;
 	const struct raw_storm *storm = raw->storm;
+	int r;
 
 	if (police) {
 		/* The bucket must hold the largest frame, or none would ever pass. */
@@ -250,12 +270,12 @@ static int meters_take(
 				"port '%s': police: burst-kb is less than one frame", name);
 		meter_init(&p->police, police->kbit * 125, burst, 0);
 	}
-	if (storm) {
-		meter_init(&p->storm_broadcast, storm->broadcast, storm->broadcast, 0);
-		meter_init(&p->storm_multicast, storm->multicast, storm->multicast, 0);
-		meter_init(&p->storm_unknown, storm->unknown, storm->unknown, 0);
-	}
-	return 0;
+	if (!storm)
+		return 0;
+	r = storm_take(storm->broadcast, "broadcast", name, at, &p->storm_broadcast);
+	if (r >= 0)
+		r = storm_take(storm->multicast, "multicast", name, at, &p->storm_multicast);
+	return r < 0 ? r : storm_take(storm->unknown, "unknown", name, at, &p->storm_unknown);
 }
 
 static int shape_take(const struct raw_shape *raw, const char *name, uint32_t mtu,
@@ -282,6 +302,14 @@ static int shape_take(const struct raw_shape *raw, const char *name, uint32_t mt
 			"port '%s': shape: limit: %s is less than one frame of its MTU", name,
 			raw->limit);
 	return 0;
+}
+
+bool config_is_name(const char *text)
+{
+	for (; *text; text++)
+		if (!isalnum((unsigned char)*text) && !strchr("-_.", *text))
+			return false;
+	return true;
 }
 
 /* A kernel interface's name, as it goes into a list that commas separate. */
@@ -420,11 +448,9 @@ int config_port_take(const struct raw_port *raw, struct config_at *at, struct po
 	c->nr_rx_cores = raw->rx_cores_count;
 	for (unsigned int i = 0; i < raw->rx_cores_count; i++)
 		c->rx_cores[i] = raw->rx_cores[i];
-	for (const char *s = raw->name; *s; s++)
-		if (!isalnum((unsigned char)*s) && !strchr("-_.", *s))
-			return config_bad(at, "name",
-				"port '%s': a name has letters, digits, '-', '_' and '.'",
-				raw->name);
+	if (!config_is_name(raw->name))
+		return config_bad(at, "name",
+			"port '%s': a name has letters, digits, '-', '_' and '.'", raw->name);
 	strcpy(c->name, raw->name);
 	r = backend_take(raw, at, c);
 	if (r >= 0)

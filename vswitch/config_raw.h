@@ -23,7 +23,7 @@ struct raw_police {
 };
 
 struct raw_storm {
-	uint32_t broadcast, multicast, unknown;
+	uint32_t *broadcast, *multicast, *unknown;
 };
 
 struct raw_shape {
@@ -73,6 +73,9 @@ struct raw_mirror {
 extern const cyaml_schema_value_t config_mirror_schema;
 extern const cyaml_schema_value_t config_port_schema;     /* in a list */
 extern const cyaml_schema_value_t config_port_top_schema; /* alone */
+
+/* Names are words on a command line, columns of tables and labels of counters. */
+bool config_is_name(const char *text);
 
 int config_mirror_take(
 	const struct raw_mirror *raw, struct config_at *at, struct mirror_config *ret);
