@@ -19,14 +19,21 @@ static void show(void *ctx, const json_t *params, struct rpc_answer *a)
 static void apply(void *ctx, const json_t *params, struct rpc_answer *a)
 {
 	const char *text = rpc_text(params, "config", "a description of the switch, as text", a);
-	const char *what = json_string_value(json_object_get(params, "file"));
-	bool dry_run = json_is_true(json_object_get(params, "dry-run"));
+	const json_t *file = json_object_get(params, "file");
+	const json_t *dry = json_object_get(params, "dry-run");
+	const char *what = json_string_value(file);
+	bool dry_run = json_is_true(dry);
 	struct switch_config *want = NULL;
 	json_t *steps;
 	int r;
 
 	if (!text)
 		return;
+	/* Who asks for a rehearsal in words of his own must not get the real thing. */
+	if ((dry && !json_is_boolean(dry)) || (file && !what)) {
+		rpc_fail(a, RPC_PARAMS, "\"dry-run\" must be true or false, \"file\" a text");
+		return;
+	}
 	if (switch_config_parse(what ? what : "description", text, strlen(text), &a->e, &want) <
 		0) {
 		a->code = RPC_PARAMS;

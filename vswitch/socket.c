@@ -102,7 +102,7 @@ int socket_listen(const char *path, const char *group, struct err *e, int *ret_f
 		return err_sys(e, -r, "make the socket %s", path);
 	if (group && *group)
 		r = socket_group_set(path, group, e);
-	if (r >= 0 && listen(fd, 16) < 0)
+	if (r >= 0 && listen(fd, SOMAXCONN) < 0)
 		r = err_sys(e, errno, "listen on %s", path);
 	if (r < 0) {
 		unlink(path);

@@ -255,6 +255,9 @@ def hostile():
     check("answers what is no UTF-8", rpc(raw=b'{"jsonrpc":"2.0","id":1,"method":"\xff"}\n')[0]["error"]["code"] == -32700)
     batch = rpc('[{"jsonrpc":"2.0","id":1,"method":"port.list"},{"jsonrpc":"2.0","method":"port.list"},3]')[0]
     check("answers a batch", [a.get("id") for a in batch] == [1, None] and "error" in batch[1], batch)
+    for wrong in '"dry-run":"yes"', '"dry-run":1', '"file":7':
+        a = rpc('{"jsonrpc":"2.0","id":1,"method":"apply","params":{"config":"' f'socket: {d}/ctl' '",' + wrong + '}}')[0]
+        check(f"apply takes no {wrong}", a.get("error", {}).get("code") == -32602, a)
     a = rpc('{"jsonrpc":"2.0","method":"stats"}\n{"jsonrpc":"2.0","id":"z","method":"fdb.show"}')[0]
     check("says nothing to a notification", a["id"] == "z", a)
     rss = int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{proc.pid}/status").read())[1])
