@@ -46,7 +46,7 @@ struct vhost_user_config {
 
 /*
  * -EINVAL: 0 or more than NET_MAX_PAIRS pairs, or memory that is not sealed; -ENOSPC: more than 8
- * regions of memory; the errors of the socket's path (text has the remedy): -EADDRINUSE, -EEXIST,
+ * regions of memory; the errors of the socket's path (text has the remedy): -EADDRINUSE, -EEXIST, -EPERM,
  * -ENOTSOCK, -ENAMETOOLONG, -ENOENT, -EACCES; -ENOMEM, -EMFILE, -EAGAIN (no thread).
  * No back end, or one that will not do, is no error.
  */

@@ -99,6 +99,10 @@ static int place_clear(const struct vu_socket *s, struct err *e)
 	r = socket_is_stale(s, e);
 	if (r < 0)
 		return r;
+	if (st.st_uid != geteuid())
+		return err_set(e, EPERM,
+			"socket %s: it belongs to user %u; choose another path or remove it", path,
+			st.st_uid);
 	if (unlink(path) < 0 && errno != ENOENT)
 		return err_sys(e, errno, "socket %s: remove what a dead process left", path);
 	return 0;

@@ -22,8 +22,8 @@ struct vu_socket {
 
 /*
  * Server: listen at @path. A socket a dead process left there is replaced; -EADDRINUSE: a live one
- * listens there (named); -EEXIST: there is something that is no socket; -ENAMETOOLONG, -ENOENT (its
- * directory), -EACCES. Client: only looks at @path, which need not exist yet: -ENOTSOCK,
+ * listens there (named); -EEXIST: there is something that is no socket; -EPERM: another user's;
+ * -ENAMETOOLONG, -ENOENT (its directory), -EACCES. Client: only looks at @path, which need not exist yet: -ENOTSOCK,
  * -ENAMETOOLONG.
  */
 int vu_socket_init(struct vu_socket *s, const char *path, bool client, struct err *e);

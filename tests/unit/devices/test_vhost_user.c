@@ -1067,6 +1067,20 @@ START_TEST(a_socket_in_use_is_refused_and_its_owner_named)
 }
 END_TEST
 
+START_TEST(a_dead_socket_of_another_user_is_left_alone)
+{
+	struct vhost_user_config cfg = config();
+
+	fd_close(peer_listen(path));
+	/* Only root can give it away; others have no socket of another user's to try it with. */
+	if (chown(path, 65534, (gid_t)-1) < 0)
+		return;
+	ck_assert_int_eq(vhost_user_create(&cfg, &err, &be), -EPERM);
+	ck_assert_ptr_nonnull(strstr(err.text, "belongs to user 65534"));
+	ck_assert_int_eq(access(path, F_OK), 0);
+}
+END_TEST
+
 START_TEST(what_is_no_socket_is_left_alone)
 {
 	struct vhost_user_config cfg = config();
@@ -1234,6 +1248,7 @@ int main(void)
 	tcase_add_loop_test(tc, rings_no_device_could_serve_are_refused, 0, 10);
 	tcase_add_test(tc, a_dead_processs_socket_is_replaced_and_ours_removed);
 	tcase_add_test(tc, a_socket_in_use_is_refused_and_its_owner_named);
+	tcase_add_test(tc, a_dead_socket_of_another_user_is_left_alone);
 	tcase_add_test(tc, what_is_no_socket_is_left_alone);
 	tcase_add_test(tc, a_socket_that_took_our_place_is_not_removed);
 	tcase_add_test(tc, impossible_configurations_are_refused);
