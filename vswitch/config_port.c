@@ -365,7 +365,7 @@ static int mode_take(const char *raw, struct config_at *at, struct port_config *
 	if (*end || raw[0] < '0' || raw[0] > '7' || mode > 0777 || !mode)
 		return config_bad(at, "socket-mode",
 			"port '%s': socket-mode: '%s' is no mode such as \"0660\"", c->name, raw);
-	c->socket_mode = (unsigned int)mode;
+	c->socket_mode = mode == 0600 ? 0 : (unsigned int)mode;
 	return 0;
 }
 
@@ -477,6 +477,8 @@ int config_port_take(const struct raw_port *raw, struct config_at *at, struct po
 			r = config_bad(at, "multicast/limit",
 				"port '%s': multicast: limit must be 1 to %d", c->name,
 				SNOOP_LIMIT_MAX);
+		if (p->mcast.limit == SNOOP_LIMIT_DEFAULT)
+			p->mcast.limit = 0;
 	}
 	if (r >= 0 && raw->shape)
 		r = shape_take(raw->shape, c->name, p->mtu, at, &c->shape);

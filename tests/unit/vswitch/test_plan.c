@@ -42,6 +42,24 @@ static const char *const described[] = {
 	"  ipv6: ['2001:db8::1', '::'], no-dhcp-server: true, no-router: true}}",
 };
 
+/* Who writes down what is so anyway changes nothing, least of all under a guest. */
+START_TEST(a_default_written_down_is_the_default)
+{
+	static const char *const text[] = {"{name: a, vhost-user: /a}",
+		"{name: a, vhost-user: /a, client: false, queues: 16, offloads: [csum, tso],\n"
+		"  packed: true, socket-mode: '0600', mtu: 1500, vlan: {access: 1}, isolated: no,\n"
+		"  no-learning: no, no-flood: [], multicast: {router: auto, limit: 64},\n"
+		"  anti-spoofing: {mac: [], no-router: false}}"};
+	struct port_config c[2];
+	struct err e = {0};
+
+	for (int i = 0; i < 2; i++)
+		ck_assert_msg(port_config_parse("x", text[i], strlen(text[i]), &e, &c[i]) == 0,
+			"%s", e.text);
+	ck_assert_mem_eq(&c[0], &c[1], sizeof(c[0]));
+}
+END_TEST
+
 /* Otherwise `show` is no input for `apply`, or apply sees no change where there is one. */
 START_TEST(config_json_reads_back_as_the_same)
 {
@@ -249,6 +267,7 @@ int main(void)
 	SRunner *r = srunner_create(s);
 	int failed;
 
+	tcase_add_test(t, a_default_written_down_is_the_default);
 	tcase_add_loop_test(t, config_json_reads_back_as_the_same, 0, ARRAY_SIZE(described));
 	tcase_add_test(t, config_json_knows_every_key_of_the_schema);
 	tcase_add_loop_test(
