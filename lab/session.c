@@ -612,7 +612,7 @@ static char *console_keep(struct session *s)
 static int failure_explain(struct session *s, int r, struct err *e)
 {
 	_cleanup_free_ char *log = NULL;
-	char qemu[240], panic[160], why[200], end[64] = "";
+	char qemu[240], panic[160], rip[120], why[200], end[64] = "";
 
 	if (!e)
 		return r;
@@ -629,13 +629,16 @@ static int failure_explain(struct session *s, int r, struct err *e)
 			"./scripts/setup",
 			qemu);
 	line_find(s->console, "Kernel panic", NULL, panic, sizeof(panic));
+	/* Where the kernel was; the log may be gone with its directory when somebody reads this. */
+	line_find(s->console, "RIP: 0010:", NULL, rip, sizeof(rip));
 	log = console_keep(s);
 	snprintf(why, sizeof(why), "%.199s", e->text);
 	if (qemu_crashed(s))
 		snprintf(end, sizeof(end), "; QEMU crashed (SIG%s)",
 			sigabbrev_np(WTERMSIG(s->qemu_status)) ?: "?");
-	return err_set(e, -r, "%s%s%s%s%s%s; L1's console: %s", why, end, *qemu ? "; QEMU: " : "",
-		qemu, *panic ? "; " : "", panic, log ? log : "not kept");
+	return err_set(e, -r, "%s%s%s%s%s%s%s%s; L1's console: %s", why, end,
+		*qemu ? "; QEMU: " : "", qemu, *panic ? "; " : "", panic, *rip ? "; " : "", rip,
+		log ? log : "not kept");
 }
 
 static int session_loop(struct session *s, struct err *e)
