@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/switch.h"
 #include "cli/output.h"
+#include "cli/switch.h"
 #include "common/cleanup.h"
 #include "vswitch/vlan.h"
 

@@ -179,7 +179,7 @@ int switch_mirror(int argc, char **argv)
 		mirrors_print(result);
 	}
 	json_decref(result);
-	return fflush(stdout) ? 1 : 0;
+	return 0;
 }
 
 void switch_mcast_print(const json_t *result)

@@ -126,7 +126,6 @@ int vf_isolate(struct vfm *v, const struct vf_args *a)
 		printf("%s: ", name);
 		status_print(verdict);
 		putchar('\n');
-		r = fflush(stdout) ? -EIO : 0;
 	}
 	return r < 0 ? EXIT_FAILED : verdict_exit(verdict);
 }

@@ -193,7 +193,7 @@ static int lease_list(struct vfm *v, const struct vf_args *a)
 		printf("%-13s %-20s %8s %-20s %s\n", bdf_format(l[i].bdf, name), l[i].owner, pid,
 			when, l[i].held ? "held" : "stale");
 	}
-	return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+	return EXIT_DONE;
 }
 
 static int lease_free(struct vfm *v, const struct vf_args *a)

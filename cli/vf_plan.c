@@ -348,7 +348,7 @@ static int apply_result(const struct vf_args *a, const struct vfm_plan *p,
 		puts(p->n_pfs || !a->opt[VF_OPT_PF]
 				? "nothing to do"
 				: "nothing to do: the file has no entry for it");
-	return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+	return EXIT_DONE;
 }
 
 int vf_apply(struct vfm *v, const struct vf_args *a)

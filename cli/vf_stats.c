@@ -148,7 +148,7 @@ static int print_table(const struct chosen *c)
 {
 	if (!c->n) {
 		puts("no VFs");
-		return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+		return EXIT_DONE;
 	}
 	printf("%-13s %-16s %-12s", "VF", "OWNER", "COUNTED BY");
 	for (unsigned i = 0; i < VFM_COUNTERS; i++)
@@ -156,7 +156,7 @@ static int print_table(const struct chosen *c)
 	putchar('\n');
 	for (size_t i = 0; i < c->n; i++)
 		print_row(&c->vf[i]);
-	return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+	return EXIT_DONE;
 }
 
 int vf_stats(struct vfm *v, const struct vf_args *a)

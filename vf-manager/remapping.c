@@ -172,8 +172,7 @@ static void unknown_find(const struct remap_facts *f, struct vfm_findings *to)
 		f->klog_code == -EPERM || f->klog_code == -EACCES
 			? "run as root, so that the kernel log can be read"
 			: "look for 'remapping' in the log since boot (journalctl -k -b) and in "
-			  "the "
-			  "firmware set-up",
+			  "the firmware set-up",
 		"unknown: neither the interrupts nor the log tell%s%s",
 		f->can_ir ? ", only that the IOMMU could remap them" : "", hidden);
 }
